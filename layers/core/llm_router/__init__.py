@@ -1,0 +1,1 @@
+"""Policy, ports and adapters of the serverless LLM router."""

@@ -1,0 +1,1 @@
+"""Everything that speaks to DynamoDB, SQS, Ollama or onnxruntime."""

@@ -1,0 +1,108 @@
+"""Every error the router raises on purpose.
+
+RouterError
+├── InvalidRequestError          the caller's input breaks a rule; names the field
+│   └── RequestTooLargeError     the body is larger than the router reads
+├── NotFoundError                the id is unknown, expired or somebody else's
+├── ConflictError                another writer was there first, or the state forbids the change
+├── ModelError                   the model gave no usable answer
+│   ├── ModelUnavailableError    the box cannot be reached, is busy, or broke off
+│   ├── ModelNotFoundError       the box does not have the model
+│   ├── PromptTooLongError       the prompt does not fit the model's context
+│   └── ModelTimeoutError        the answer did not come before the deadline
+├── StoreError                   a table, an index or a queue failed
+├── EmbeddingError               the embedding model is missing or broken
+└── ConfigError                  the environment is wrong; lists every bad name
+
+`code` is the stable word a client sees; the message is safe to show.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class RouterError(Exception):
+    """Base of every error the router raises on purpose."""
+
+    code: ClassVar[str] = "internal_error"
+
+
+class InvalidRequestError(RouterError):
+    """The caller's input breaks a rule."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class RequestTooLargeError(InvalidRequestError):
+    """The body is larger than the router reads."""
+
+    code = "request_too_large"
+
+
+class NotFoundError(RouterError):
+    """The id is unknown, expired or somebody else's; the three look the same to a caller."""
+
+    code = "not_found"
+
+
+class ConflictError(RouterError):
+    """Another writer was there first, or the state forbids the change."""
+
+    code = "conflict"
+
+
+class ModelError(RouterError):
+    """The model gave no usable answer."""
+
+    code = "model_error"
+
+
+class ModelUnavailableError(ModelError):
+    """The box cannot be reached, is busy, or broke off in the middle of an answer."""
+
+    code = "model_unavailable"
+
+
+class ModelNotFoundError(ModelError):
+    """The box does not have the model."""
+
+    code = "model_not_found"
+
+
+class PromptTooLongError(ModelError):
+    """The prompt does not fit the model's context."""
+
+    code = "prompt_too_long"
+
+
+class ModelTimeoutError(ModelError):
+    """The answer did not come before the deadline."""
+
+    code = "model_timeout"
+
+
+class StoreError(RouterError):
+    """A table, an index or a queue failed."""
+
+    code = "store_error"
+
+
+class EmbeddingError(RouterError):
+    """The embedding model is missing or broken."""
+
+    code = "embedding_error"
+
+
+class ConfigError(RouterError):
+    """The environment is wrong."""
+
+    code = "config_error"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Take one sentence per bad name, so that one deploy shows them all."""
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
