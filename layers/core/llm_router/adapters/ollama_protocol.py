@@ -1,0 +1,125 @@
+"""Ollama's wire format, https://github.com/ollama/ollama/blob/main/docs/api.md, and its meaning to the router."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from llm_router.box import PROVIDER_PREFIX, BoxState, InstalledModel, ResidentModel, context_tokens, same_model
+from llm_router.errors import ModelError, ModelNotFoundError, ModelUnavailableError, PromptTooLongError
+from llm_router.models import Generation, ModelCall
+
+STAYS_RESIDENT: Final = -1
+TOO_LONG: Final = ("longer than the context", "exceeds the available context")
+"""What Ollama and the llama.cpp server inside it say of a prompt that does not fit."""
+LONGEST_NOTE: Final = 200
+
+
+class Message(Struct):
+    """What the model says in one chunk."""
+
+    content: str = ""
+
+
+class Chunk(Struct):
+    """One line of a streamed answer. Durations in nanoseconds; Ollama leaves out what is zero."""
+
+    model: str = ""
+    message: Message = field(default_factory=Message)
+    done: bool = False
+    done_reason: str = ""
+    error: str = ""
+    load_duration: int = 0
+    prompt_eval_count: int = 0
+    prompt_eval_duration: int = 0
+    eval_count: int = 0
+    eval_duration: int = 0
+
+
+class Version(Struct):
+    """Answer of `GET /api/version`."""
+
+    version: str
+
+
+class Model(Struct):
+    """One entry of `Models`; the last two fields are in `GET /api/ps` only."""
+
+    name: str
+    size: int = 0
+    context_length: int = 0
+    expires_at: str = ""
+
+
+class Models(Struct):
+    """Answer of `GET /api/tags` and `GET /api/ps`."""
+
+    models: list[Model]
+
+
+def chat_body(call: ModelCall) -> dict[str, Any]:
+    """Return the body of `POST /api/chat`.
+
+    Of the options only those that leave a loaded model alone depend on the call.
+    """
+    messages = [{"role": "user", "content": call.prompt}]
+    if call.system_prompt is not None:
+        messages.insert(0, {"role": "system", "content": call.system_prompt})
+    options: dict[str, float] = {"num_ctx": context_tokens(call.model), "num_predict": call.max_tokens}
+    if call.temperature is not None:
+        options["temperature"] = call.temperature
+    return {
+        "model": call.model.removeprefix(PROVIDER_PREFIX),
+        "messages": messages,
+        "stream": True,
+        "truncate": False,
+        "keep_alive": STAYS_RESIDENT,
+        "options": options,
+    }
+
+
+def generation(call: ModelCall, last: Chunk, text: str) -> Generation:
+    """Return the answer `text` with the figures of the stream's last chunk."""
+    return Generation(
+        text=text,
+        model=call.model if same_model(call.model, last.model) else PROVIDER_PREFIX + last.model,
+        done_reason=last.done_reason,
+        input_tokens=last.prompt_eval_count,
+        output_tokens=last.eval_count,
+        load_ns=last.load_duration,
+        prompt_ns=last.prompt_eval_duration,
+        generation_ns=last.eval_duration,
+    )
+
+
+def box_state(version: Version, installed: Models, resident: Models) -> BoxState:
+    """Return the three answers as one."""
+    return BoxState(
+        version=version.version,
+        installed=tuple(InstalledModel(name=each.name, size_bytes=each.size) for each in installed.models),
+        resident=tuple(
+            ResidentModel(
+                name=each.name,
+                size_bytes=each.size,
+                context_length=each.context_length,
+                expires_at=each.expires_at,
+            )
+            for each in resident.models
+        ),
+    )
+
+
+def refusal(status: int, words: str) -> ModelError:
+    """Return the error that a status and the server's own words amount to; the words stay out of its message."""
+    if any(phrase in words for phrase in TOO_LONG):
+        error: ModelError = PromptTooLongError("The prompt does not fit the model's context.")
+    elif status == HTTPStatus.NOT_FOUND:
+        error = ModelNotFoundError("The model server does not have the model.")
+    elif status == HTTPStatus.BAD_REQUEST:
+        error = ModelError("The model server rejected the request.")
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+        error = ModelUnavailableError("The model server is busy.")
+    else:
+        error = ModelUnavailableError("The model server failed.")
+    error.add_note(f"Ollama, status {status}: {words[:LONGEST_NOTE]}")
+    return error
