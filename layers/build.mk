@@ -35,9 +35,10 @@ SITE := $(ARTIFACTS_DIR)/python
 # The stamp is empty and lies in the layer: a copy without it, or for another target, is built anew.
 PACKAGES := $(SITE)/.built-for-$(TARGET)
 
+.DELETE_ON_ERROR:
 .DEFAULT_GOAL := build-$(LAYER)
 
-# Hash-checked .pyc files are the target's only chance of being compiled once: Lambda cannot write to its layers.
+# Lambda cannot write to its layers: a module without bytecode would be compiled again at every cold start.
 $(PACKAGES): $(HERE)/requirements.txt $(HERE)/Makefile $(HERE)/../build.mk
 	@echo "$(LAYER): installing packages for $(TARGET)"
 	@rm -rf "$(SITE)"
