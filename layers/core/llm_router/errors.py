@@ -2,7 +2,9 @@
 
 RouterError
 ├── InvalidRequestError          the caller's input breaks a rule; names the field
-│   └── RequestTooLargeError     the body is larger than the router reads
+│   ├── MalformedBodyError       the body is not JSON in UTF-8
+│   ├── RequestTooLargeError     the body is larger than the router reads
+│   └── UnsupportedMediaTypeError  the body is declared as something other than JSON
 ├── NotFoundError                the id is unknown, expired or somebody else's
 ├── ConflictError                another writer was there first, or the state forbids the change
 ├── ModelError                   the model gave no usable answer
@@ -35,6 +37,18 @@ class InvalidRequestError(RouterError):
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+
+class MalformedBodyError(InvalidRequestError):
+    """The body is not JSON in UTF-8."""
+
+    code = "malformed_body"
+
+
+class UnsupportedMediaTypeError(InvalidRequestError):
+    """The body is declared as something other than JSON."""
+
+    code = "unsupported_media_type"
 
 
 class RequestTooLargeError(InvalidRequestError):

@@ -1,9 +1,8 @@
 """The shapes that cross the router's seams: requests, jobs, answers, usage records."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
 from llm_router.classification.complexity import Complexity
@@ -12,23 +11,35 @@ MAX_MESSAGE_CHARS: Final = 32_000
 MAX_WAIT_SECONDS: Final = 25
 DEFAULT_TENANT: Final = "default"
 
-Message = Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_CHARS, description="What the user wrote.")]
+Message = Annotated[
+    str, Meta(max_length=MAX_MESSAGE_CHARS, min_length=1, pattern=r"\S", description="What the user wrote; not blank.")
+]
+SystemPrompt = Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_CHARS, description="Instruction to the model.")]
+ConversationId = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="Answers are shared within one conversation only.")
+]
+ModelName = Annotated[
+    str, Meta(min_length=1, max_length=128, description="A configured model, instead of the one the grade leads to.")
+]
+MaxTokens = Annotated[int, Meta(ge=1, le=4096, description="Upper bound of the answer's length in tokens.")]
+Temperature = Annotated[float, Meta(ge=0, le=2, description="Randomness of the answer.")]
 
 
-class ChatRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST /api/v1/chat`."""
+class CacheQuestion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of a request that decide which answers it may share; body of `POST /api/v1/cache/lookup`."""
 
     message: Message
-    conversation_id: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="Answers are cached per conversation.")
-    ] | None = None
-    force_model: Annotated[
-        str, Meta(min_length=1, max_length=128, description="A configured model, instead of the graded one.")
-    ] | None = None
+    conversation_id: ConversationId | None = None
+    force_model: ModelName | None = None
+    system_prompt: SystemPrompt | None = None
+    max_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+
+
+class ChatRequest(CacheQuestion, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /api/v1/chat`."""
+
     skip_cache: Annotated[bool, Meta(description="Do not answer from the cache; the answer is still stored.")] = False
-    system_prompt: Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_CHARS)] | None = None
-    max_tokens: Annotated[int, Meta(ge=1, le=4096, description="Upper bound of the answer's length in tokens.")] | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     wait_seconds: Annotated[
         float, Meta(ge=0, le=MAX_WAIT_SECONDS, description="How long to wait before 202 answers instead.")
     ] = MAX_WAIT_SECONDS
@@ -40,17 +51,6 @@ class ClassifyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     message: Message
 
 
-class LookupRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST /api/v1/cache/lookup`: the fields of a chat request that decide what may be shared."""
-
-    message: Message
-    conversation_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")] | None = None
-    force_model: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
-    system_prompt: Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_CHARS)] | None = None
-    max_tokens: Annotated[int, Meta(ge=1, le=4096)] | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-
-
 class CacheTier(StrEnum):
     """Which part of the cache answered."""
 
@@ -58,7 +58,7 @@ class CacheTier(StrEnum):
     SEMANTIC = "semantic"
 
 
-class JobState(StrEnum):
+class JobStatus(StrEnum):
     """Where a request stands."""
 
     QUEUED = "queued"
@@ -71,7 +71,7 @@ class JobState(StrEnum):
     @property
     def finished(self) -> bool:
         """Whether nothing will change any more."""
-        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+        return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
 class Source(StrEnum):
@@ -123,9 +123,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     done_reason: str = "stop"
     tier: CacheTier | None = None
     similarity: float | None = None
+    busy_ms: int = 0
     actual_nano_usd: int = 0
     baseline_nano_usd: int = 0
-    latency_ms: int = 0
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     job_id: str
     tenant: str
-    state: JobState
+    status: JobStatus
     source: Source
     created_at_ms: int
     complexity: Complexity
@@ -164,6 +164,11 @@ class Job(Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     finished_at_ms: int | None = None
 
+    @property
+    def latency_ms(self) -> int:
+        """Time from the request's arrival to its end; 0 while it is on its way."""
+        return max(0, self.finished_at_ms - self.created_at_ms) if self.finished_at_ms is not None else 0
+
 
 class UsageRecord(Struct, frozen=True, kw_only=True):
     """What one finished request used: no prompt and no answer in it. Append-only."""
@@ -173,7 +178,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     day: str
     """UTC day the request finished, `YYYY-MM-DD`."""
     finished_at_ms: int
-    status: JobState
+    status: JobStatus
     source: Source
     complexity: Complexity
     model: str
@@ -187,8 +192,3 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     latency_ms: int = 0
     actual_nano_usd: int = 0
     baseline_nano_usd: int = 0
-
-
-def to_builtins(value: Any) -> Any:
-    """Turn a struct into plain dicts, lists and scalars, enums by value."""
-    return msgspec.to_builtins(value)

@@ -1,13 +1,19 @@
 """What the policy needs from the outside world; `adapters/` provides it, tests fake it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Protocol
 
+from msgspec import Struct
+
+from llm_router.box import BoxState
 from llm_router.classification import Classification
-from llm_router.models import Generation, ModelCall
+from llm_router.models import Generation, Job, ModelCall, UsageRecord
 
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
+
+Dispatch = Callable[[str], None]
+"""Sees to it that the job with this id is run."""
 
 
 class Embedder(Protocol):
@@ -35,10 +41,10 @@ class Classifier(Protocol):
 class LanguageModel(Protocol):
     """A server that answers prompts."""
 
-    def generate(self, call: ModelCall, *, deadline_ms: int) -> Iterator[str | Generation]:
+    def generate(self, call: ModelCall, *, deadline_ms: int) -> Generator[str | Generation, None, None]:
         """Yield pieces of text as they come and, last, the whole generation.
 
-        Closing the iterator closes the connection, which stops the box.
+        Closing the generator closes the connection, which stops the box.
 
         Args:
             call: What to ask.
@@ -47,3 +53,143 @@ class LanguageModel(Protocol):
         Raises:
             ModelError: one of its subclasses says what went wrong.
         """
+
+
+class Box(Protocol):
+    """The machine that runs the models."""
+
+    def state(self) -> BoxState:
+        """Return what it has installed and what is in memory.
+
+        Raises:
+            ModelUnavailableError: it cannot be reached.
+        """
+
+
+class CacheEntry(Struct, frozen=True, kw_only=True):
+    """A stored answer."""
+
+    namespace: str
+    entry_id: str
+    prompt: str
+    """Canonical form of the prompt that was answered."""
+    answer: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    similarity_floor: float = 0.0
+    """A semantic hit on this entry needs at least this cosine similarity."""
+    created_at_ms: int
+    expires_at: int
+    """Epoch seconds."""
+
+
+class Candidate(Struct, frozen=True):
+    """An entry near a question, with its cosine similarity."""
+
+    entry: CacheEntry
+    similarity: float
+
+
+class CacheStore(Protocol):
+    """Keeps answers by exact key and by vector. Every method raises StoreError when the store fails."""
+
+    def generation(self, tenant: str) -> int:
+        """Return the number that clearing the tenant's cache increases; 0 at first."""
+
+    def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
+        """Return the entry with this exact key, expired or not."""
+
+    def nearest(self, namespace: str, embedding: Sequence[float], limit: int) -> Sequence[Candidate]:
+        """Return up to `limit` entries of the namespace, most similar first, expired or not."""
+
+    def put(self, entry: CacheEntry, embedding: Sequence[float] | None) -> None:
+        """Store an entry; without an embedding it is found by its exact key only."""
+
+
+class JobStore(Protocol):
+    """Keeps requests while they are on their way, and the usage records they leave."""
+
+    def open(self, job: Job) -> bool:
+        """Store a queued job; return True when it is to be run, False when it joined an equal one."""
+
+    def record(self, job: Job, usage: UsageRecord) -> None:
+        """Store a job that is finished from the start, and its usage record, in one transaction."""
+
+    def get(self, job_id: str) -> Job:
+        """Return a job as last written.
+
+        Raises:
+            NotFoundError: no such job, or it has expired.
+        """
+
+    def start(self, job_id: str, *, lease_until_ms: int) -> Job:
+        """Mark a job running for one worker.
+
+        Raises:
+            NotFoundError: no such job, or it has expired.
+            ConflictError: it is finished, or another worker's lease on it still holds.
+        """
+
+    def write_progress(self, job_id: str, partial_text: str) -> None:
+        """Show text so far.
+
+        Raises:
+            ConflictError: the job is not running any more.
+        """
+
+    def finish(self, job: Job, usage: UsageRecord) -> bool:
+        """Write a finished job and its usage record in one transaction; return False when it was finished before."""
+
+    def followers(self, job: Job) -> Sequence[str]:
+        """Return the ids of jobs that joined this one."""
+
+    def close_flight(self, job: Job, *, followers: Sequence[str]) -> bool:
+        """End the joining of this job; return False when others than `followers` have joined meanwhile."""
+
+
+class RollupStore(Protocol):
+    """Keeps counters by tenant, day and dimensions."""
+
+    def add(self, event_id: str, key: "RollupKey", counters: Mapping[str, int]) -> bool:
+        """Add counters exactly once per event; return False when the event was counted before."""
+
+    def day(self, tenant: str, day: str) -> "Sequence[Rollup]":
+        """Return all rollups of one tenant and UTC day."""
+
+
+class RollupKey(Struct, frozen=True, order=True):
+    """What one row of counters is about."""
+
+    tenant: str
+    day: str
+    model: str
+    complexity: str
+    arm: str
+    source: str
+
+
+class Rollup(Struct, frozen=True):
+    """One row of counters."""
+
+    key: RollupKey
+    counters: Mapping[str, int]
+
+
+class StatusStore(Protocol):
+    """Keeps what is known of the box."""
+
+    def put_box(self, sighting: "BoxSighting") -> None:
+        """Replace the last known state of the box."""
+
+    def box(self) -> "BoxSighting | None":
+        """Return the last known state of the box; None before the first look."""
+
+
+class BoxSighting(Struct, frozen=True, kw_only=True):
+    """What a look at the box found."""
+
+    checked_at_ms: int
+    state: BoxState | None
+    """None when the box could not be reached."""
+    reason: str | None = None

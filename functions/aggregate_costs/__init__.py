@@ -1,0 +1,1 @@
+"""Folds usage records into rollups."""

@@ -1,0 +1,51 @@
+"""Looks into the cache on a caller's behalf."""
+
+from msgspec import Struct
+
+from llm_router.models import CacheQuestion
+from llm_router.ports import Classifier
+from llm_router.responses import CacheStatusResponse, LookupResponse
+from llm_router.routing import Router
+from llm_router.semantic_cache import SemanticCache
+
+_PROBE = CacheQuestion(message="Does the semantic tier work?")
+
+
+class Inspector(Struct, frozen=True, kw_only=True):
+    """Asks the cache what the chat function would ask it."""
+
+    cache: SemanticCache
+    classifier: Classifier
+    router: Router
+    threshold: float
+    ttl_hours: float
+
+    def lookup(self, tenant: str, question: CacheQuestion) -> LookupResponse:
+        """Return what the cache would answer, and the candidates it weighed.
+
+        Raises:
+            InvalidRequestError: the forced model is not configured.
+        """
+        complexity = self.classifier.classify(question.message).complexity
+        found = self.cache.lookup(tenant, question, self.router.choose(complexity, question.force_model))
+        hit = found.hit
+        return LookupResponse(
+            hit=hit is not None,
+            cache_tier=hit.tier if hit else None,
+            cache_similarity=round(hit.similarity, 6) if hit else None,
+            response=hit.entry.answer if hit else None,
+            model_used=hit.entry.model if hit else None,
+            candidates=found.verdicts,
+            degraded=found.degraded,
+        )
+
+    def stats(self, tenant: str) -> CacheStatusResponse:
+        """Return the cache's settings, and whether a search works right now."""
+        probe = self.cache.lookup(tenant, _PROBE, "none")
+        return CacheStatusResponse(
+            similarity_threshold=self.threshold,
+            ttl_hours=self.ttl_hours,
+            embedder_version=self.cache.embedder_version,
+            generation=probe.generation,
+            degraded=probe.degraded,
+        )

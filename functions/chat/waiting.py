@@ -1,0 +1,31 @@
+"""Waits for a job by reading its item, a little less often each time."""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from llm_router.models import Job
+from llm_router.ports import Clock, JobStore
+
+FIRST_PAUSE_MS: Final = 100
+LONGEST_PAUSE_MS: Final = 500
+_GROWTH: Final = 1.5
+
+
+class Waiter(Struct, frozen=True):
+    """Reads a job until it is finished or the caller's patience ends."""
+
+    jobs: JobStore
+    clock: Clock
+    sleep: Callable[[float], object]
+
+    def wait(self, job: Job, wait_seconds: float) -> Job:
+        """Return the job as it stands when it is finished or `wait_seconds` are over."""
+        until_ms = self.clock() + wait_seconds * 1000
+        pause_ms: float = FIRST_PAUSE_MS
+        while not job.status.finished and (left_ms := until_ms - self.clock()) > 0:
+            self.sleep(min(pause_ms, left_ms) / 1000)
+            pause_ms = min(pause_ms * _GROWTH, LONGEST_PAUSE_MS)
+            job = self.jobs.get(job.job_id)
+        return job

@@ -1,0 +1,1 @@
+"""Grades a prompt without answering it."""

@@ -1,0 +1,1 @@
+"""Runs queued jobs on the box."""

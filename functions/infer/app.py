@@ -1,0 +1,46 @@
+"""InferenceQueue: run the job a message names, and report the ones that must come again."""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from llm_router import bootstrap
+from llm_router.errors import NotFoundError
+from llm_router.inference import InferenceRunner
+from llm_router.observability import logger
+from llm_router.settings import InferSettings, environment
+
+SPARE_MS: Final = 10_000
+"""Left of the function's time for writing down what a generation came to."""
+
+
+class JobMessage(msgspec.Struct, frozen=True):
+    """Body of a message on the inference queue."""
+
+    job_id: str
+
+
+@lru_cache
+def runner() -> InferenceRunner:
+    """Build the runner once per environment."""
+    return bootstrap.inference_runner(InferSettings.from_env(environment()))
+
+
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Run the jobs of a batch; a job that another worker holds, or that a table refused, comes again."""
+    deadline_ms = bootstrap.now_ms() + context.get_remaining_time_in_millis() - SPARE_MS
+
+    def run(record: SQSRecord) -> None:
+        job_id = msgspec.json.decode(record.body, type=JobMessage).job_id
+        try:
+            runner().run(job_id, deadline_ms=deadline_ms)
+        except NotFoundError:
+            logger().warning("job has expired", extra={"job_id": job_id})
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    return process_partial_response(event, run, processor, context)

@@ -1,0 +1,1 @@
+"""Looks at the box once a minute."""

@@ -1,0 +1,1 @@
+"""Health, models and the API's description."""

@@ -1,0 +1,78 @@
+"""Whether the router can answer: every part is asked, none is assumed."""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from llm_router.errors import RouterError
+from llm_router.ports import BoxSighting, Clock
+
+STALE_AFTER_MS: Final = 180_000
+"""The probe looks every minute; three missed looks mean that nobody looks any more."""
+
+Check = Callable[[], object]
+"""Raises a RouterError when its part does not work."""
+
+
+class PartStatus(StrEnum):
+    """How a part is."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+
+
+class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One part of the router."""
+
+    status: PartStatus
+    detail: str | None = None
+    age_ms: int | None = None
+
+
+class HealthResponse(Struct, frozen=True, kw_only=True):
+    """The router and its parts; `unavailable` means that a new question cannot be answered."""
+
+    status: PartStatus
+    parts: Mapping[str, Part]
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """Asks the parts. Without the essential ones nothing is answered; without the others answers cost more."""
+
+    essential: Mapping[str, Check]
+    helpful: Mapping[str, Check]
+    box: Callable[[], BoxSighting | None]
+    clock: Clock
+
+    def report(self) -> HealthResponse:
+        """Ask every part."""
+        parts = {name: _ask(check, PartStatus.UNAVAILABLE) for name, check in self.essential.items()}
+        parts |= {name: _ask(check, PartStatus.DEGRADED) for name, check in self.helpful.items()}
+        parts["ollama"] = self._box()
+        worst = max(parts.values(), key=lambda part: list(PartStatus).index(part.status))
+        return HealthResponse(status=worst.status, parts=parts)
+
+    def _box(self) -> Part:
+        try:
+            sighting = self.box()
+        except RouterError as error:
+            return Part(status=PartStatus.UNAVAILABLE, detail=str(error))
+        if sighting is None:
+            return Part(status=PartStatus.UNAVAILABLE, detail="nobody has looked yet")
+        age_ms = max(0, self.clock() - sighting.checked_at_ms)
+        if sighting.state is None:
+            return Part(status=PartStatus.UNAVAILABLE, detail=sighting.reason, age_ms=age_ms)
+        if age_ms > STALE_AFTER_MS:
+            return Part(status=PartStatus.DEGRADED, detail="last seen too long ago", age_ms=age_ms)
+        return Part(status=PartStatus.OK, detail=f"Ollama {sighting.state.version}", age_ms=age_ms)
+
+
+def _ask(check: Check, otherwise: PartStatus) -> Part:
+    try:
+        check()
+    except RouterError as error:
+        return Part(status=otherwise, detail=str(error))
+    return Part(status=PartStatus.OK)

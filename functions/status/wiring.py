@@ -1,0 +1,49 @@
+"""Wires the checks of this function to the tables, the queue and the embedding model."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from msgspec import Struct
+
+from llm_router import bootstrap
+from llm_router.adapters.dynamodb import check_table
+from llm_router.adapters.sqs import SqsInferenceQueue
+from llm_router.classification.complexity import Complexity
+from llm_router.costs import price_book
+from llm_router.ports import StatusStore
+from llm_router.routing import Router
+from llm_router.settings import StatusSettings
+from status.catalogue import Prices, prices_of
+from status.health import Health
+
+
+class Parts(Struct, frozen=True):
+    """What the routes of this function use."""
+
+    health: Health
+    statuses: StatusStore
+    tiers: Mapping[Complexity, str]
+    prices: Prices
+
+
+def build(environ: Mapping[str, str]) -> Parts:
+    """Build everything out of the function's settings."""
+    settings = StatusSettings.from_env(environ)
+    statuses = bootstrap.status_store(settings.status_table)
+    check = partial(partial, check_table, bootstrap.dynamodb())
+    health = Health(
+        essential={
+            "job_table": check(settings.job_table),
+            "usage_table": check(settings.usage_table),
+            "inference_queue": SqsInferenceQueue(bootstrap.sqs(), settings.inference_queue_url).check,
+        },
+        helpful={
+            "cache_table": check(settings.cache_table),
+            "rollup_table": check(settings.rollup_table),
+            "embedder": partial(bootstrap.embedder(settings).embed, "Is the embedding model there?"),
+        },
+        box=statuses.box,
+        clock=bootstrap.now_ms,
+    )
+    prices = prices_of(settings.instance_usd_per_hour, settings.baseline_model, price_book())
+    return Parts(health, statuses, Router.from_settings(settings).models, prices)

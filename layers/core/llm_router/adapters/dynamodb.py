@@ -1,0 +1,95 @@
+"""What the DynamoDB adapters share: error translation, transactions, and the item format."""
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from llm_router.errors import StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+_RETRIED_REASONS: Final = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+_TRANSACTION_ATTEMPTS: Final = 4
+_BACKOFF_SECONDS: Final = 0.05
+
+_serializer = TypeSerializer()
+_deserializer = TypeDeserializer()
+
+
+def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain strings, integers and bytes as DynamoDB attributes; None is left out."""
+    return {name: _serializer.serialize(value) for name, value in values.items() if value is not None}
+
+
+def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return DynamoDB attributes as Python values; whole numbers come back as int, others as float."""
+    return {name: _plain(_deserializer.deserialize(value)) for name, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, Decimal):
+        return value
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def is_condition_failure(error: ClientError) -> bool:
+    """Tell whether a single write was refused by its own condition."""
+    return error.response["Error"]["Code"] == "ConditionalCheckFailedException"
+
+
+@contextmanager
+def store_errors(what: str) -> Iterator[None]:
+    """Translate the SDK's errors, once, at the edge.
+
+    Raises:
+        StoreError: with `what` failed; the SDK's own words stay in the cause.
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise StoreError(f"{what} failed") from error
+
+
+def check_table(client: "DynamoDBClient", table: str) -> None:
+    """Do nothing when the table is there and ready.
+
+    Raises:
+        StoreError: it is not.
+    """
+    with store_errors("looking at a table"):
+        status = client.describe_table(TableName=table)["Table"]["TableStatus"]
+    if status not in {"ACTIVE", "UPDATING"}:
+        raise StoreError(f"the table is {status.lower()}")
+
+
+def transact(client: "DynamoDBClient", what: str, actions: "Sequence[TransactWriteItemTypeDef]") -> bool:
+    """Write all actions or none; return False when a condition refused them.
+
+    Conflicts with other transactions and throttling are tried again, a few times.
+
+    Raises:
+        StoreError: the transaction failed for another reason.
+    """
+    for attempt in range(_TRANSACTION_ATTEMPTS):
+        try:
+            client.transact_write_items(TransactItems=actions)
+        except client.exceptions.TransactionCanceledException as error:
+            reasons = {reason.get("Code", "None") for reason in error.response.get("CancellationReasons", [])}
+            if "ConditionalCheckFailed" in reasons:
+                return False
+            if not reasons & _RETRIED_REASONS or attempt == _TRANSACTION_ATTEMPTS - 1:
+                raise StoreError(f"{what} failed") from error
+            time.sleep(_BACKOFF_SECONDS * 2**attempt * (0.5 + random.random()))  # noqa: S311 - jitter
+        except (ClientError, BotoCoreError) as error:
+            raise StoreError(f"{what} failed") from error
+        else:
+            return True
+    raise StoreError(f"{what} failed")

@@ -1,0 +1,148 @@
+"""The edge to HTTP: bodies in, one error shape out, and one table of status codes."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
+
+from llm_router import errors
+from llm_router.errors import InvalidRequestError, RouterError
+from llm_router.models import DEFAULT_TENANT, Failure
+from llm_router.observability import logger
+from llm_router.responses import ErrorBody, ErrorDetail
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+RETRY_AFTER_SECONDS: Final = 2
+
+STATUS: Final[dict[type[RouterError], int]] = {
+    errors.MalformedBodyError: 400,
+    errors.NotFoundError: 404,
+    errors.ConflictError: 409,
+    errors.RequestTooLargeError: 413,
+    errors.UnsupportedMediaTypeError: 415,
+    errors.InvalidRequestError: 422,
+    errors.PromptTooLongError: 422,
+    errors.ModelError: 502,
+    errors.ModelNotFoundError: 503,
+    errors.ModelUnavailableError: 503,
+    errors.EmbeddingError: 503,
+    errors.StoreError: 503,
+    errors.ModelTimeoutError: 504,
+}
+"""What each error is in HTTP; a subclass without an entry has its base's, and 500 stands for everything else."""
+
+_BY_CODE: Final = {kind.code: status for kind, status in STATUS.items()}
+_AT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_NAMED_FIELD = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]+)`")
+_BLANK = re.compile(r"matching regex '\\\\S'$")
+
+T = TypeVar("T")
+
+
+def create_api() -> APIGatewayHttpResolver:
+    """Return a resolver whose every error has the router's shape."""
+    app = APIGatewayHttpResolver()
+
+    def on_router_error(error: RouterError) -> Response[str]:
+        status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+        if status >= 500:  # noqa: PLR2004 - server errors are 5xx
+            logger().warning("request failed", extra={"code": error.code}, exc_info=error)
+        if status == 500:  # noqa: PLR2004
+            return error_response(app, 500, "internal_error", "the router failed")
+        return error_response(app, status, error.code, str(error), field=getattr(error, "field", None))
+
+    def on_no_route(_: NoRouteError) -> Response[str]:
+        return error_response(app, 404, "not_found", "no such path")
+
+    def on_unexpected(error: Exception) -> Response[str]:
+        # The stack trace goes to the log, without locals; nothing internal goes to the caller.
+        logger().error("unexpected error", extra={"kind": type(error).__name__}, exc_info=error)
+        return error_response(app, 500, "internal_error", "the router failed")
+
+    app.exception_handler(RouterError)(on_router_error)
+    app.exception_handler(NoRouteError)(on_no_route)
+    app.exception_handler(Exception)(on_unexpected)
+    return app
+
+
+def respond(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[str]:
+    """Return a JSON response of a struct or plain values."""
+    return Response(status, "application/json", msgspec.json.encode(body).decode(), headers=dict(headers or {}))
+
+
+def error_response(
+    app: APIGatewayHttpResolver, status: int, code: str, message: str, *, field: str | None = None
+) -> Response[str]:
+    """Return an error in the one shape, with Retry-After where trying again can help."""
+    detail = ErrorDetail(code=code, message=message, field=field, request_id=request_id_of(app.current_event.raw_event))
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}  # noqa: PLR2004
+    return respond(ErrorBody(detail), status, headers)
+
+
+def failure_status(failure: Failure) -> int:
+    """Return the HTTP status of a job's failure."""
+    return _BY_CODE.get(failure.code, 502)
+
+
+def tenant_of(event: Mapping[str, Any]) -> str:
+    """Return the tenant the authorizer put into the request; a caller cannot name one."""
+    tenant: str = event["requestContext"].get("authorizer", {}).get("lambda", {}).get("tenant", DEFAULT_TENANT)
+    return tenant
+
+
+def request_id_of(event: Mapping[str, Any]) -> str:
+    """Return the gateway's id of the request."""
+    request_id: str = event["requestContext"]["requestId"]
+    return request_id
+
+
+def parse_body(event: Mapping[str, Any], kind: type[T]) -> T:
+    """Return the request's JSON body as a struct.
+
+    Raises:
+        UnsupportedMediaTypeError: the content type says something other than JSON.
+        RequestTooLargeError: the body has more than MAX_BODY_BYTES.
+        MalformedBodyError: it is not JSON in UTF-8.
+        InvalidRequestError: a field breaks its rule; the error names it.
+    """
+    content_type = event.get("headers", {}).get("content-type", "application/json")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise errors.UnsupportedMediaTypeError("must be application/json", field="content-type")
+    return parse_json(_body_bytes(event), kind)
+
+
+def parse_json(body: bytes, kind: type[T]) -> T:
+    """Return a JSON document as a struct; raises what `parse_body` raises of the body itself."""
+    if len(body) > MAX_BODY_BYTES:
+        raise errors.RequestTooLargeError(f"must not have more than {MAX_BODY_BYTES} bytes", field="body")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.MalformedBodyError("must be JSON in UTF-8", field="body") from error
+
+
+def _body_bytes(event: Mapping[str, Any]) -> bytes:
+    body = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return body.encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error as error:
+        raise errors.MalformedBodyError("must be JSON in UTF-8", field="body") from error
+
+
+def _invalid(message: str) -> InvalidRequestError:
+    """Turn the validator's sentence into ours: the field apart, the rule in words."""
+    if named := _NAMED_FIELD.match(message):
+        rule = "is not a known field" if "unknown" in message else "is required"
+        return InvalidRequestError(rule, field=named["field"])
+    path = _AT_PATH.search(message)
+    rule = _BLANK.sub("that is not blank", _AT_PATH.sub("", message))
+    return InvalidRequestError(rule.replace("`", ""), field=(path and path["path"]) or "body")

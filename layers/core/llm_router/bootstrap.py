@@ -1,0 +1,155 @@
+"""The composition root: builds what each function needs, once per environment, out of its settings."""
+
+import time
+import uuid
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from llm_router.adapters.dynamodb_cache import DynamoCacheStore
+from llm_router.adapters.dynamodb_jobs import DynamoJobStore
+from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
+from llm_router.adapters.dynamodb_status import DynamoStatusStore
+from llm_router.adapters.sqs import SqsInferenceQueue
+from llm_router.classification import RuleClassifier
+from llm_router.costs import Costs
+from llm_router.errors import EmbeddingError
+from llm_router.inference import InferenceRunner
+from llm_router.pipeline import Pipeline
+from llm_router.routing import Router
+from llm_router.semantic_cache import SemanticCache
+from llm_router.settings import CacheSettings, ChatSettings, InferSettings, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+    from llm_router.adapters.ollama import OllamaClient
+    from llm_router.ports import Dispatch, Embedder
+
+_AWS_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
+
+
+def now_ms() -> int:
+    """Return milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def new_request_id() -> str:
+    """Return an id that cannot be guessed."""
+    return f"req_{uuid.uuid4().hex}"
+
+
+@lru_cache
+def dynamodb() -> "DynamoDBClient":
+    """Return the one DynamoDB client of this environment."""
+    return boto3.client("dynamodb", config=_AWS_CONFIG)
+
+
+@lru_cache
+def sqs() -> "SQSClient":
+    """Return the one SQS client of this environment."""
+    return boto3.client("sqs", config=_AWS_CONFIG)
+
+
+def ollama(base_url: str) -> "OllamaClient":
+    """Return a client of the box."""
+    # Only functions that talk to the box pay for importing httpx.
+    from llm_router.adapters.ollama import OllamaClient  # noqa: PLC0415
+
+    return OllamaClient(base_url, clock=now_ms)
+
+
+class UnavailableEmbedder:
+    """Stands in for an embedding model that cannot be loaded, so that exact hits are still served."""
+
+    version = "unavailable"
+
+    def __init__(self, error: EmbeddingError) -> None:
+        self._error = error
+
+    def embed(self, text: str) -> "Sequence[float]":  # noqa: ARG002 - the protocol's
+        """Raise the error that loading the model raised."""
+        raise self._error
+
+
+def embedder(settings: CacheSettings) -> "Embedder":
+    """Open the embedding model."""
+    # Only functions with the embedding layer have onnxruntime.
+    from llm_router.adapters.onnx_embedder import OnnxEmbedder  # noqa: PLC0415
+
+    try:
+        return OnnxEmbedder(settings.model_dir)
+    except EmbeddingError as error:
+        return UnavailableEmbedder(error)
+
+
+def semantic_cache(settings: CacheSettings) -> SemanticCache:
+    """Build the cache over its table and the embedding model."""
+    return SemanticCache(
+        cache_store(settings.cache_table),
+        embedder(settings),
+        threshold=settings.cache_similarity_threshold,
+        clock=now_ms,
+    )
+
+
+def cache_store(table: str) -> DynamoCacheStore:
+    """Return the cache's table."""
+    return DynamoCacheStore(dynamodb(), table)
+
+
+def job_store(job_table: str, usage_table: str) -> DynamoJobStore:
+    """Return the job and usage tables."""
+    return DynamoJobStore(dynamodb(), job_table=job_table, usage_table=usage_table, clock=now_ms)
+
+
+def rollup_store(table: str) -> DynamoRollupStore:
+    """Return the rollup table."""
+    return DynamoRollupStore(dynamodb(), table, now_ms)
+
+
+def status_store(table: str) -> DynamoStatusStore:
+    """Return the status table."""
+    return DynamoStatusStore(dynamodb(), table)
+
+
+def inference_runner(settings: InferSettings) -> InferenceRunner:
+    """Build what runs queued jobs."""
+    return InferenceRunner(
+        jobs=job_store(settings.job_table, settings.usage_table),
+        cache=cache_store(settings.cache_table),
+        model=ollama(settings.ollama_base_url),
+        costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model),
+        clock=now_ms,
+        cache_ttl_hours=settings.cache_ttl_hours,
+    )
+
+
+def pipeline(settings: ChatSettings) -> Pipeline:
+    """Build the way of every prompt."""
+    return Pipeline(
+        classifier=RuleClassifier(),
+        router=Router.from_settings(settings),
+        cache=semantic_cache(settings),
+        jobs=job_store(settings.job_table, settings.usage_table),
+        costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model),
+        dispatch=_dispatch(settings),
+        clock=now_ms,
+        new_id=new_request_id,
+    )
+
+
+INLINE_LIMIT_MS = 280_000
+"""How long inline inference may take: a complex answer from a small box."""
+
+
+def _dispatch(settings: ChatSettings) -> "Dispatch":
+    if settings.inference_mode == "queue":
+        return SqsInferenceQueue(sqs(), settings.inference_queue_url)
+    runner = inference_runner(InferSettings.from_env(environment()))
+    return lambda job_id: runner.run(job_id, deadline_ms=now_ms() + INLINE_LIMIT_MS)

@@ -1,0 +1,93 @@
+"""What happens to a job at its end: its last state, its usage record, and the requests that joined it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from llm_router.costs import Costs
+from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
+from llm_router.ports import Clock, JobStore
+from llm_router.semantic_cache import Hit
+
+
+def succeeded(job: Job, answer: Answer, now_ms: int) -> Job:
+    """Return the job as finished with an answer."""
+    return replace(job, status=JobStatus.SUCCEEDED, answer=answer, finished_at_ms=now_ms, partial_text="")
+
+
+def failed(job: Job, failure: Failure, now_ms: int) -> Job:
+    """Return the job as finished without an answer; the text so far is kept."""
+    return replace(job, status=JobStatus.FAILED, failure=failure, finished_at_ms=now_ms)
+
+
+def answer_from_cache(hit: Hit, costs: Costs) -> Answer:
+    """Return a stored answer; it keeps the token counts of its generation and costs no box time."""
+    entry = hit.entry
+    return Answer(
+        text=entry.answer,
+        model=entry.model,
+        input_tokens=entry.input_tokens,
+        output_tokens=entry.output_tokens,
+        tier=hit.tier,
+        similarity=hit.similarity,
+        baseline_nano_usd=costs.baseline_nano_usd(entry.input_tokens, entry.output_tokens),
+    )
+
+
+def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
+    """Return the one record that a finished job leaves."""
+    answer = job.answer
+    finished_at_ms = job.finished_at_ms or job.created_at_ms
+    return UsageRecord(
+        request_id=job.job_id,
+        tenant=job.tenant,
+        day=utc_day(finished_at_ms),
+        finished_at_ms=finished_at_ms,
+        status=job.status,
+        source=job.source,
+        complexity=job.complexity,
+        model=answer.model if answer else job.model,
+        arm=job.arm,
+        tier=answer.tier if answer else None,
+        joined=joined,
+        input_tokens=answer.input_tokens if answer else 0,
+        output_tokens=answer.output_tokens if answer else 0,
+        busy_ms=answer.busy_ms if answer else 0,
+        latency_ms=job.latency_ms,
+        actual_nano_usd=answer.actual_nano_usd if answer else 0,
+        baseline_nano_usd=answer.baseline_nano_usd if answer else 0,
+    )
+
+
+def settle(store: JobStore, leader: Job, clock: Clock) -> None:
+    """Finish every request that joined a finished one, with the same outcome, then end the joining.
+
+    May be repeated after a crash at any point: finishing twice changes nothing, and the flight is closed only when
+    nobody has joined since it was read.
+    """
+    if leader.flight is None:
+        return
+    closed = False
+    while not closed:
+        followers = store.followers(leader)
+        for job_id in followers:
+            follower = store.get(job_id)
+            if not follower.status.finished:
+                outcome = _outcome_for(leader)(follower, clock())
+                store.finish(outcome, usage_record(outcome, joined=True))
+        closed = store.close_flight(leader, followers=followers)
+
+
+def utc_day(epoch_ms: int) -> str:
+    """Return the UTC day, `YYYY-MM-DD`."""
+    return datetime.fromtimestamp(epoch_ms / 1000, tz=UTC).date().isoformat()
+
+
+def _outcome_for(leader: Job) -> Callable[[Job, int], Job]:
+    """Return how the leader's end is applied to a follower: same answer, but the box worked only once."""
+    if leader.answer is None:
+        failure = leader.failure or Failure(code="model_error", message="the request this one joined has no answer")
+        return lambda job, now_ms: failed(job, failure, now_ms)
+    shared = replace(leader.answer, busy_ms=0, actual_nano_usd=0)
+    return lambda job, now_ms: succeeded(job, shared, now_ms)

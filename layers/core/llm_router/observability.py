@@ -1,0 +1,21 @@
+"""One logger and one way to emit a metric; never a prompt or an answer in either."""
+
+from functools import lru_cache
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+NAMESPACE = "LlmRouter"
+
+
+@lru_cache
+def logger() -> Logger:
+    """Return the structured logger; its service name and level come from Powertools' own variables."""
+    return Logger()
+
+
+def count(metric: str, **dimensions: str) -> None:
+    """Emit a count of one in CloudWatch's embedded metric format."""
+    with single_metric(name=metric, unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as emitted:
+        for name, value in dimensions.items():
+            emitted.add_dimension(name=name, value=value)

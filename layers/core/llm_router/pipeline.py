@@ -1,0 +1,85 @@
+"""The way of every prompt: grade it, look it up, and dispatch what the cache cannot answer."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from llm_router.costs import Costs
+from llm_router.errors import StoreError
+from llm_router.inference import answer_limit_tokens
+from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record
+from llm_router.models import ChatRequest, Failure, Job, JobStatus, Source
+from llm_router.ports import Classifier, Clock, Dispatch, JobStore
+from llm_router.prompt import sha256_hex
+from llm_router.routing import Router
+from llm_router.semantic_cache import Hit, Lookup, SemanticCache
+
+
+class Pipeline(Struct, frozen=True, kw_only=True):
+    """Turns requests into jobs: finished ones where the cache answers, queued ones where a model must."""
+
+    classifier: Classifier
+    router: Router
+    cache: SemanticCache
+    jobs: JobStore
+    costs: Costs
+    dispatch: Dispatch
+    clock: Clock
+    new_id: Callable[[], str]
+
+    def submit(self, request: ChatRequest, *, tenant: str, source: Source) -> Job:
+        """Accept a request and return its job as it stands now.
+
+        Raises:
+            InvalidRequestError: the forced model is not configured.
+            StoreError: the job could not be stored or dispatched; nothing was started.
+        """
+        created_at_ms = self.clock()
+        complexity = self.classifier.classify(request.message).complexity
+        model = self.router.choose(complexity, request.force_model)
+        lookup = self.cache.lookup(tenant, request, model, read=not request.skip_cache)
+        job = Job(
+            job_id=self.new_id(),
+            tenant=tenant,
+            status=JobStatus.QUEUED,
+            source=source,
+            created_at_ms=created_at_ms,
+            complexity=complexity,
+            model=model,
+            prompt=request.message,
+            system_prompt=request.system_prompt,
+            max_tokens=request.max_tokens or answer_limit_tokens(model),
+            temperature=request.temperature,
+            namespace=lookup.namespace,
+            entry_id=lookup.entry_id,
+            embedding=tuple(lookup.embedding) if lookup.embedding is not None else None,
+            flight=None if request.skip_cache else sha256_hex(f"{lookup.namespace}/{lookup.entry_id}".encode()),
+            degraded=lookup.degraded,
+        )
+        if lookup.hit is not None:
+            finished = self._with_stored_answer(job, lookup.hit)
+            self.jobs.record(finished, usage_record(finished))
+            return finished
+        if self.jobs.open(job):
+            return self._lead(job, lookup)
+        return job
+
+    def _lead(self, job: Job, lookup: Lookup) -> Job:
+        """Run a claimed job, unless the flight before it stored the answer between our look and our claim."""
+        if job.flight is not None and "cache" not in job.degraded and (hit := self.cache.again(lookup)):
+            return self._finish(self._with_stored_answer(job, hit))
+        try:
+            self.dispatch(job.job_id)
+        except StoreError:
+            failure = Failure(code=StoreError.code, message="the request could not be queued")
+            self._finish(failed(job, failure, self.clock()))
+            raise
+        return job
+
+    def _with_stored_answer(self, job: Job, hit: Hit) -> Job:
+        return succeeded(job, answer_from_cache(hit, self.costs), self.clock())
+
+    def _finish(self, job: Job) -> Job:
+        self.jobs.finish(job, usage_record(job))
+        settle(self.jobs, job, self.clock)
+        return job

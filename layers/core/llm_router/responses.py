@@ -1,0 +1,180 @@
+"""What the API answers: one struct per body, so that code and description cannot drift apart."""
+
+from typing import Self
+
+from msgspec import Struct
+
+from llm_router.classification import Classification
+from llm_router.classification.complexity import Complexity
+from llm_router.classification.features import Features
+from llm_router.costs import usd
+from llm_router.models import CacheTier, Job, JobStatus
+from llm_router.semantic_cache import Verdict
+
+
+class ErrorDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was wrong: a stable code, a sentence, and the offending field where there is one."""
+
+    code: str
+    message: str
+    field: str | None = None
+    request_id: str
+
+
+class ErrorBody(Struct, frozen=True):
+    """The one shape of every error."""
+
+    error: ErrorDetail
+
+
+class ChatResponse(Struct, frozen=True, kw_only=True):
+    """A finished answer; costs in USD."""
+
+    response: str
+    model_used: str
+    complexity: Complexity
+    was_cached: bool
+    cache_tier: CacheTier | None
+    cache_similarity: float | None
+    input_tokens: int
+    output_tokens: int
+    actual_cost: float
+    baseline_cost: float
+    latency_ms: int
+    request_id: str
+    status: JobStatus
+    degraded: tuple[str, ...]
+    truncated: bool
+    """Whether the model was cut off at its length limit."""
+
+
+class PendingResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request that is still on its way, or ended without an answer."""
+
+    request_id: str
+    status: JobStatus
+    partial_response: str | None = None
+    error: ErrorDetail | None = None
+
+
+class ClassifyResponse(Struct, frozen=True, kw_only=True):
+    """How a prompt is graded, and what follows from it."""
+
+    complexity: Complexity
+    confidence: float
+    features: Features
+    recommended_model: str
+    reasons: tuple[str, ...]
+
+    @classmethod
+    def of(cls, graded: Classification, model: str) -> Self:
+        """Combine a grade with the model it leads to."""
+        return cls(
+            complexity=graded.complexity,
+            confidence=graded.confidence,
+            features=graded.features,
+            recommended_model=model,
+            reasons=graded.reasons,
+        )
+
+
+class LookupResponse(Struct, frozen=True, kw_only=True):
+    """What the cache would answer, and why."""
+
+    hit: bool
+    cache_tier: CacheTier | None
+    cache_similarity: float | None
+    response: str | None
+    model_used: str | None
+    candidates: tuple[Verdict, ...]
+    degraded: tuple[str, ...]
+
+
+class CacheStatusResponse(Struct, frozen=True, kw_only=True):
+    """How the cache is set up for a tenant, and whether its parts work."""
+
+    similarity_threshold: float
+    ttl_hours: float
+    embedder_version: str
+    generation: int
+    """How often the tenant's cache has been cleared."""
+    degraded: tuple[str, ...]
+    """Parts that do not work right now: `cache`, `embedder`, `cache_index`."""
+
+
+class Period(Struct, frozen=True):
+    """UTC days a report covers, both included."""
+
+    first_day: str
+    last_day: str
+
+
+class SummaryResponse(Struct, frozen=True, kw_only=True):
+    """What the router did and what it was worth; money in USD, and exactly, in integer nano-dollars."""
+
+    period: Period
+    total_requests: int
+    failed_requests: int
+    cache_hits: int
+    cache_hit_rate: float
+    """Percent of all requests."""
+    input_tokens: int
+    output_tokens: int
+    actual_cost: float
+    actual_nano_usd: int
+    baseline_model: str
+    baseline_cost: float
+    baseline_nano_usd: int
+    total_savings: float
+    """Negative when the box cost more than the baseline would have."""
+    savings_percentage: float | None
+    """None while there is nothing to compare with."""
+    baselines: dict[str, float]
+    """What the same tokens would have cost elsewhere, in USD; other models would count them a little differently."""
+    avg_latency_ms: float
+    requests_by_model: dict[str, int]
+    requests_by_complexity: dict[str, int]
+
+
+class CacheStatsResponse(Struct, frozen=True, kw_only=True):
+    """How the cache did over a period."""
+
+    period: Period
+    lookups: int
+    exact_hits: int
+    semantic_hits: int
+    joined_requests: int
+    """Answered by the generation of an equal request that was already on its way."""
+    misses: int
+    hit_rate: float
+    """Percent of the requests that were answered."""
+
+
+def describe(job: Job) -> ChatResponse | PendingResponse:
+    """Return what a caller may know of a job."""
+    answer = job.answer
+    if answer is None:
+        error = job.failure
+        return PendingResponse(
+            request_id=job.job_id,
+            status=job.status,
+            partial_response=job.partial_text or None,
+            error=ErrorDetail(code=error.code, message=error.message, request_id=job.job_id) if error else None,
+        )
+    return ChatResponse(
+        response=answer.text,
+        model_used=answer.model,
+        complexity=job.complexity,
+        was_cached=answer.tier is not None,
+        cache_tier=answer.tier,
+        cache_similarity=None if answer.similarity is None else round(answer.similarity, 6),
+        input_tokens=answer.input_tokens,
+        output_tokens=answer.output_tokens,
+        actual_cost=usd(answer.actual_nano_usd),
+        baseline_cost=usd(answer.baseline_nano_usd),
+        latency_ms=job.latency_ms,
+        request_id=job.job_id,
+        status=job.status,
+        degraded=job.degraded,
+        truncated=answer.done_reason == "length",
+    )

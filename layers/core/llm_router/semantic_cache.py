@@ -1,0 +1,197 @@
+"""Answers a question that was answered before: by its exact words, else by its meaning.
+
+WHO asks and WHAT must be equal are hashed into a namespace; only what the prompt MEANS is compared by vector.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from llm_router.errors import EmbeddingError, StoreError
+from llm_router.models import CacheQuestion, CacheTier
+from llm_router.ports import CacheEntry, CacheStore, Candidate, Clock, Embedder
+from llm_router.prompt import canonicalise, entry_id, sha256_hex
+
+CANDIDATES: Final = 5
+MS_PER_HOUR: Final = 3_600_000
+
+
+class Scope(Struct, frozen=True, kw_only=True, array_like=True):
+    """Everything that must be equal before an answer may be shared."""
+
+    tenant: str
+    generation: int
+    embedder_version: str
+    model: str
+    system_prompt: str | None
+    conversation_id: str | None
+    temperature: float | None
+    max_tokens: int | None
+
+    def namespace(self) -> str:
+        """Return the partition of the cache for this scope, a hash that tells nothing about it."""
+        return sha256_hex(msgspec.json.encode(self))
+
+
+class Verifier(Protocol):
+    """Decides whether two prompts that are near in meaning may share an answer."""
+
+    def refusal(self, asked: str, answered: str, similarity: float) -> str | None:
+        """Return why the stored answer must not be served, or None when it may."""
+
+
+class ThresholdOnly:
+    """The verifier that trusts the similarity threshold alone."""
+
+    def refusal(self, asked: str, answered: str, similarity: float) -> str | None:  # noqa: ARG002 - the protocol's
+        """Refuse nothing."""
+        return None
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What became of one candidate of the semantic tier."""
+
+    entry_id: str
+    similarity: float
+    served: bool
+    reason: str
+
+
+class Hit(Struct, frozen=True):
+    """A stored answer that may be served."""
+
+    entry: CacheEntry
+    tier: CacheTier
+    similarity: float
+
+
+class Lookup(Struct, frozen=True, kw_only=True):
+    """Outcome of asking the cache, and where an answer to the question belongs."""
+
+    namespace: str
+    entry_id: str
+    generation: int
+    """How often the tenant's cache has been cleared."""
+    hit: Hit | None = None
+    embedding: Sequence[float] | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    degraded: tuple[str, ...] = ()
+    """Parts that failed and made this a miss: `cache`, `embedder`, `cache_index`."""
+
+
+class SemanticCache:
+    """Looks questions up; a failing store, index or embedder degrades to a miss, never to an error."""
+
+    def __init__(
+        self,
+        store: CacheStore,
+        embedder: Embedder,
+        *,
+        threshold: float,
+        clock: Clock,
+        verifier: Verifier | None = None,
+    ) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._threshold = threshold
+        self._clock = clock
+        self._verifier = verifier or ThresholdOnly()
+
+    @property
+    def embedder_version(self) -> str:
+        """Which vectors this cache compares."""
+        return self._embedder.version
+
+    def lookup(self, tenant: str, question: CacheQuestion, model: str, *, read: bool = True) -> Lookup:
+        """Find a stored answer for a question that `model` would be asked.
+
+        With `read` false nothing is answered, but the result still says where the answer is to be stored.
+        """
+        canonical = canonicalise(question.message)
+        degraded: list[str] = []
+        generation = self._generation(tenant, degraded)
+        scope = Scope(
+            tenant=tenant,
+            generation=generation,
+            embedder_version=self._embedder.version,
+            model=model,
+            system_prompt=question.system_prompt,
+            conversation_id=question.conversation_id,
+            temperature=question.temperature,
+            max_tokens=question.max_tokens,
+        )
+        place = Lookup(namespace=scope.namespace(), entry_id=entry_id(canonical), generation=generation)
+        if read and not degraded:
+            place = self._exact(place, degraded)
+        if place.hit is not None:
+            return place
+        embedding = self._embed(canonical, degraded)
+        missed = replace(place, embedding=embedding, degraded=tuple(degraded))
+        if not read or embedding is None or "cache" in degraded:
+            return missed
+        return self._semantic(missed, canonical, embedding)
+
+    def again(self, lookup: Lookup) -> Hit | None:
+        """Look once more for the exact words of a question that was looked up before."""
+        return self._exact(lookup, []).hit
+
+    def _exact(self, place: Lookup, degraded: list[str]) -> Lookup:
+        try:
+            entry = self._store.get(place.namespace, place.entry_id)
+        except StoreError:
+            degraded.append("cache")
+            return place
+        if entry is None or not self._live(entry):
+            return place
+        return replace(place, hit=Hit(entry, CacheTier.EXACT, 1.0))
+
+    def _semantic(self, missed: Lookup, canonical: str, embedding: Sequence[float]) -> Lookup:
+        try:
+            candidates = self._store.nearest(missed.namespace, embedding, CANDIDATES)
+        except StoreError:
+            return replace(missed, degraded=(*missed.degraded, "cache_index"))
+        verdicts: list[Verdict] = []
+        for candidate in candidates:
+            reason = self._refusal(candidate, canonical)
+            verdicts.append(
+                Verdict(
+                    entry_id=candidate.entry.entry_id,
+                    similarity=candidate.similarity,
+                    served=reason is None,
+                    reason=reason or "accepted",
+                )
+            )
+            if reason is None:
+                hit = Hit(candidate.entry, CacheTier.SEMANTIC, candidate.similarity)
+                return replace(missed, hit=hit, verdicts=tuple(verdicts))
+        return replace(missed, verdicts=tuple(verdicts))
+
+    def _refusal(self, candidate: Candidate, canonical: str) -> str | None:
+        """Return why a candidate may not be served; the threshold comes first because it is the cheapest test."""
+        entry, similarity = candidate.entry, candidate.similarity
+        if similarity < max(self._threshold, entry.similarity_floor):
+            return "below the similarity threshold"
+        if not self._live(entry):
+            return "expired"
+        return self._verifier.refusal(canonical, entry.prompt, similarity)
+
+    def _live(self, entry: CacheEntry) -> bool:
+        """Tell whether an entry may still be served; DynamoDB deletes expired items only after hours."""
+        return entry.expires_at * 1000 > self._clock()
+
+    def _generation(self, tenant: str, degraded: list[str]) -> int:
+        try:
+            return self._store.generation(tenant)
+        except StoreError:
+            degraded.append("cache")
+            return 0
+
+    def _embed(self, canonical: str, degraded: list[str]) -> Sequence[float] | None:
+        try:
+            return self._embedder.embed(canonical)
+        except EmbeddingError:
+            degraded.append("embedder")
+            return None

@@ -1,0 +1,152 @@
+"""Each function's settings, parsed once from the environment it is given; nothing else reads the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from llm_router.errors import ConfigError
+
+LocalModelName = Annotated[str, Meta(pattern=r"^ollama/[A-Za-z0-9._:/-]+$")]
+HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
+
+
+def environment() -> Mapping[str, str]:
+    """Return the process's environment; the only place that touches it."""
+    return os.environ  # noqa: TID251 - this is the one place
+
+
+def on_lambda(environ: Mapping[str, str]) -> bool:
+    """Tell whether this process is a Lambda environment, where work done while loading is worth doing."""
+    return "AWS_LAMBDA_INITIALIZATION_TYPE" in environ
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base: a field `cache_table` is read from `CACHE_TABLE`; an empty value counts as absent."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Parse the fields of this class out of `environ`.
+
+        Raises:
+            ConfigError: one sentence for every missing or malformed name.
+        """
+        hints = get_type_hints(cls, include_extras=True)
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for field in fields(cls):
+            name = field.name.upper()
+            raw = environ.get(name, "")
+            if raw:
+                try:
+                    values[field.name] = _convert(raw, hints[field.name])
+                except msgspec.ValidationError as error:
+                    problems.append(f"{name}: {error}")
+            elif field.default is MISSING:
+                problems.append(f"{name}: is required")
+        if problems:
+            raise ConfigError(problems)
+        return cls(**values)
+
+
+def _convert(raw: str, kind: Any) -> Any:
+    return Path(raw) if kind is Path else msgspec.convert(raw, kind, strict=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutingSettings(Settings):
+    """Which grader, and which model serves which tier."""
+
+    classifier: Literal["rules"] = "rules"
+    default_simple_model: LocalModelName = "ollama/tinyllama"
+    default_medium_model: LocalModelName = "ollama/tinyllama"
+    default_complex_model: LocalModelName = "ollama/llama3.2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheSettings(Settings):
+    """Where answers are kept, for how long, and how near a question must be."""
+
+    cache_table: str
+    cache_similarity_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.85
+    cache_ttl_hours: Annotated[float, Meta(gt=0, le=8760)] = 24
+    model_dir: Path = Path("/opt/model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoneySettings(Settings):
+    """What the box costs and what it is compared with."""
+
+    instance_usd_per_hour: Annotated[Decimal, Meta(ge=0)] = Decimal("0.145")
+    baseline_model: str = "gpt-4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferSettings(MoneySettings):
+    """Settings of `infer`, and of whatever runs inference in its own process."""
+
+    job_table: str
+    usage_table: str
+    cache_table: str
+    cache_ttl_hours: Annotated[float, Meta(gt=0, le=8760)] = 24
+    ollama_base_url: HttpUrl
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatSettings(RoutingSettings, CacheSettings, MoneySettings):
+    """Settings of `chat`."""
+
+    job_table: str
+    usage_table: str
+    inference_mode: Literal["queue", "inline"] = "queue"
+    inference_queue_url: HttpUrl
+    ollama_base_url: HttpUrl = "http://localhost:11434"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifySettings(RoutingSettings):
+    """Settings of `classify`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheLookupSettings(RoutingSettings, CacheSettings):
+    """Settings of `cache_lookup`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AggregateCostsSettings(Settings):
+    """Settings of `aggregate_costs`."""
+
+    rollup_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalyticsSettings(MoneySettings):
+    """Settings of `analytics`."""
+
+    rollup_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSettings(Settings):
+    """Settings of `probe`."""
+
+    status_table: str
+    ollama_base_url: HttpUrl
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusSettings(RoutingSettings, CacheSettings, MoneySettings):
+    """Settings of `status`."""
+
+    job_table: str
+    usage_table: str
+    rollup_table: str
+    status_table: str
+    inference_queue_url: HttpUrl
