@@ -95,7 +95,7 @@ def _pattern(anywhere: Collection[str], opening: Collection[str]) -> re.Pattern[
     choices = _alternatives(anywhere)
     if opening:
         choices = f"{choices}|(?:{_CLAUSE_START})(?:{_alternatives(opening)})"
-    return re.compile(rf"(?<!\w)(?:{choices})(?!\w)")
+    return re.compile(rf"(?<!\w)(?:{choices})(?![\w+#])")
 
 
 def _alternatives(literals: Collection[str]) -> str:
