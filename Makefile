@@ -1,0 +1,65 @@
+# make run    set everything up, start the router on this machine and show what it does
+# make test   the one gate: linter, types, every test
+# make bench  print what the parts cost
+# make layers build the layers for this machine, as the twin and the tests use them
+# make lock   pin the newest allowed versions, with hashes
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+BUILD := $(CURDIR)/.build
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+LAYER := --no-print-directory LOCAL=1 PYTHON=$(BIN)/python BUILD=$(BUILD)
+# The template linter wants an account and a region to look at, but never calls them.
+SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none $(BIN)/sam
+
+.PHONY: run test lint types tests bench layers lock clean
+
+run: layers
+	@$(BIN)/python -m infra.local --port $(PORT) $(if $(ONCE),--once)
+
+test: lint types tests
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(SAM) validate --lint
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+tests: layers
+	$(BIN)/pytest --cov --cov-report=term
+
+bench: layers
+	$(BIN)/python -m tests.benchmarks
+
+layers: $(VENV)/.installed $(BUILD)/runtime/.installed
+	@$(MAKE) $(LAYER) -C layers/deps build-DepsLayer ARTIFACTS_DIR=$(BUILD)/layers/DepsLayer
+	@$(MAKE) $(LAYER) -C layers/embedding build-EmbeddingLayer ARTIFACTS_DIR=$(BUILD)/layers/EmbeddingLayer
+
+$(VENV)/.installed: tests/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=")'
+	@echo "creating the virtual environment and installing pinned packages into it; this takes a minute or two"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python $(INSTALL) --requirement $<
+	@touch $@
+
+$(BUILD)/runtime/.installed: infra/local/runtime-requirements.txt $(VENV)/.installed
+	@echo "installing AWS's runtime client for the local functions"
+	@rm -rf $(@D)
+	@$(BIN)/python $(INSTALL) --target $(@D) --requirement $<
+	@touch $@
+
+# uv resolves for every platform at once; it is needed here only.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+lock: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet uv
+	$(LOCK) --upgrade --group dev --output-file tests/requirements.txt
+	$(LOCK) --constraints tests/requirements.txt layers/deps/requirements.in --output-file layers/deps/requirements.txt
+	$(LOCK) --constraints tests/requirements.txt --no-deps layers/embedding/requirements.in --output-file layers/embedding/requirements.txt
+	$(LOCK) --constraints tests/requirements.txt infra/local/runtime-requirements.in --output-file infra/local/runtime-requirements.txt
+
+clean:
+	rm -rf .build .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
