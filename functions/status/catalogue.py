@@ -1,7 +1,6 @@
 """What GET /api/v1/models shows: the tiers' models, the box's models as last seen, and prices."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Self
 
 from msgspec import Struct
@@ -23,7 +22,7 @@ class TierModel(Struct, frozen=True, kw_only=True):
 class Prices(Struct, frozen=True, kw_only=True):
     """What the box costs, and list prices to compare with, in USD."""
 
-    instance_usd_per_hour: Decimal
+    instance_usd_per_hour: str
     baseline_model: str
     retrieved: str
     list_prices: Mapping[str, ListPrice]
@@ -59,7 +58,7 @@ class ModelsResponse(Struct, frozen=True, kw_only=True):
         )
 
 
-def prices_of(instance_usd_per_hour: Decimal, baseline_model: str, book: PriceBook) -> Prices:
+def prices_of(instance_usd_per_hour: str, baseline_model: str, book: PriceBook) -> Prices:
     """Return the price part of the answer."""
     return Prices(
         instance_usd_per_hour=instance_usd_per_hour,

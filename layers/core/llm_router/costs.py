@@ -63,13 +63,13 @@ class Costs(Struct, frozen=True):
     baseline: ListPrice
 
     @classmethod
-    def of(cls, instance_usd_per_hour: Decimal, baseline_model: str) -> "Costs":
+    def of(cls, instance_usd_per_hour: str, baseline_model: str) -> "Costs":
         """Build from the settings' instance price and baseline model.
 
         Raises:
             ConfigError: the baseline model has no known price.
         """
-        return cls(nano_usd(instance_usd_per_hour), price_book().price(baseline_model))
+        return cls(nano_usd(Decimal(instance_usd_per_hour)), price_book().price(baseline_model))
 
     def box_nano_usd(self, busy_ns: int) -> int:
         """Return what the box costs for the time it was busy: busy time x hourly price, rounded half up."""

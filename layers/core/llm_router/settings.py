@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -13,6 +12,7 @@ from msgspec import Meta
 from llm_router.errors import ConfigError
 
 LocalModelName = Annotated[str, Meta(pattern=r"^ollama/[A-Za-z0-9._:/-]+$")]
+UsdAmount = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
 HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
 
 
@@ -83,7 +83,7 @@ class CacheSettings(Settings):
 class MoneySettings(Settings):
     """What the box costs and what it is compared with."""
 
-    instance_usd_per_hour: Annotated[Decimal, Meta(ge=0)] = Decimal("0.145")
+    instance_usd_per_hour: UsdAmount = "0.145"
     baseline_model: str = "gpt-4"
 
 
