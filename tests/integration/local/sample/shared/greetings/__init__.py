@@ -1,0 +1,3 @@
+"""What the sample's shared layer holds."""
+
+WORD = "hello from a layer"
