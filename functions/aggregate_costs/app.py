@@ -14,7 +14,7 @@ from llm_router.adapters.dynamodb import from_item
 from llm_router.models import UsageRecord
 from llm_router.ports import RollupStore
 from llm_router.rollups import counters, rollup_key
-from llm_router.settings import AggregateCostsSettings, environment
+from llm_router.settings import AggregateCostsSettings, environment, on_lambda
 
 
 @lru_cache
@@ -34,3 +34,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
     """Count a batch; the stream comes back to the first record that failed."""
     processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
     return process_partial_response(event, count_record, processor, context)
+
+
+if on_lambda(environment()):
+    rollups()  # clients are made while Lambda gives the initialisation its full CPU

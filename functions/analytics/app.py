@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from analytics.reports import Reports, parse_days
 from llm_router import api, bootstrap
-from llm_router.settings import AnalyticsSettings, environment
+from llm_router.settings import AnalyticsSettings, environment, on_lambda
 
 app = api.create_api()
 
@@ -45,3 +45,7 @@ def cache_stats() -> Response[str]:
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Serve an HTTP API event."""
     return app.resolve(event, context)
+
+
+if on_lambda(environment()):
+    reports()  # clients are made while Lambda gives the initialisation its full CPU

@@ -12,7 +12,7 @@ from llm_router.models import ClassifyRequest
 from llm_router.ports import Classifier
 from llm_router.responses import ClassifyResponse
 from llm_router.routing import Router
-from llm_router.settings import ClassifySettings, environment
+from llm_router.settings import ClassifySettings, environment, on_lambda
 
 app = api.create_api()
 
@@ -35,3 +35,7 @@ def classify() -> Response[str]:
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Serve an HTTP API event."""
     return app.resolve(event, context)
+
+
+if on_lambda(environment()):
+    grader()

@@ -13,7 +13,7 @@ from llm_router import bootstrap
 from llm_router.errors import NotFoundError
 from llm_router.inference import InferenceRunner
 from llm_router.observability import logger
-from llm_router.settings import InferSettings, environment
+from llm_router.settings import InferSettings, environment, on_lambda
 
 SPARE_MS: Final = 10_000
 """Left of the function's time for writing down what a generation came to."""
@@ -44,3 +44,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event, run, processor, context)
+
+
+if on_lambda(environment()):
+    runner()  # clients are made while Lambda gives the initialisation its full CPU

@@ -9,7 +9,7 @@ from llm_router import bootstrap
 from llm_router.errors import ModelUnavailableError
 from llm_router.observability import count
 from llm_router.ports import Box, BoxSighting, StatusStore
-from llm_router.settings import ProbeSettings, environment
+from llm_router.settings import ProbeSettings, environment, on_lambda
 
 
 @lru_cache
@@ -32,3 +32,7 @@ def lambda_handler(_event: dict[str, Any], _context: LambdaContext) -> None:
     """Write down one look at the box."""
     box, store = parts()
     store.put_box(look(box, bootstrap.now_ms()))
+
+
+if on_lambda(environment()):
+    parts()  # clients are made while Lambda gives the initialisation its full CPU
