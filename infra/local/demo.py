@@ -18,15 +18,18 @@ PROMPTS: Final = (
     "Write a function to reverse a string in Python",
     "Who wrote Romeo and Juliet?",
     "Who is the author of Romeo and Juliet?",
-    "Design a distributed cache system for a social media platform that handles 10 million requests per second"
-    " with high availability",
+    (
+        "Design a distributed cache system for a social media platform that handles 10 million requests per second"
+        " with high availability"
+    ),
     "What's 15% of 230?",
     "Explain the difference between REST and GraphQL APIs",
 )
 ANSWER_TIMEOUT_SECONDS: Final = 300
 """A complex answer from an 8 GB machine may take four minutes."""
 COUNTING_TIMEOUT_SECONDS: Final = 30
-_PIPED_WIDTH: Final = 150
+_PIPED_WIDTH: Final = 170
+_PROMPT_WIDTH: Final = 44
 
 
 class DemoError(Exception):
@@ -49,8 +52,8 @@ def run(url: str, out: Console) -> None:
         before = _summary(client)["total_requests"]
         answers = []
         for number, prompt in enumerate(PROMPTS, start=1):
-            out.print(f"[dim]asking {number} of {len(PROMPTS)}[/dim]", end="\r")
-            answers.append((prompt, ask(client, prompt)))
+            with out.status(f"asking {number} of {len(PROMPTS)}"):
+                answers.append((prompt, ask(client, prompt)))
         out.print(answers_table(answers))
         out.print(summary_table(_counted(client, before + len(PROMPTS))))
 
@@ -78,14 +81,15 @@ def ask(client: httpx.Client, prompt: str) -> dict[str, Any]:
 def answers_table(answers: Iterable[tuple[str, dict[str, Any]]]) -> Table:
     """Return one row per prompt."""
     table = Table(title="Prompts and what became of them")
-    for heading in ("prompt", "complexity", "model", "cache"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=48)
+    table.add_column("prompt", max_width=_PROMPT_WIDTH)
+    for heading in ("complexity", "model", "cache"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("similarity", "tokens", "latency", "cost USD", "baseline USD"):
         table.add_column(heading, justify="right", no_wrap=True)
     for prompt, answer in answers:
         similarity = answer["cache_similarity"]
         table.add_row(
-            prompt,
+            prompt if len(prompt) <= _PROMPT_WIDTH else f"{prompt[: _PROMPT_WIDTH - 1]}…",
             answer["complexity"],
             answer["model_used"],
             answer["cache_tier"] or "-",
