@@ -1,0 +1,189 @@
+"""A server that speaks Ollama's protocol without a model, and misbehaves on demand.
+
+`python -m infra.local.ollama_stand_in --port 11435` runs it by itself.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from infra.local.ollama_exchange import SUFFIX, Behaviour, Exchange
+from infra.local.ollama_memory import Memory, card
+from infra.local.ollama_shapes import Question, Shape, now
+
+VERSION: Final = f"0.31.0{SUFFIX}"
+MODELS: Final = ("tinyllama", "llama3.2")
+
+
+class OllamaStandIn:
+    """The server in a thread of its own; a context manager.
+
+    `behaviour` treats every question that nothing in `next_behaviours` is left for. `calls` are the questions that
+    came, refused ones included, `aborted` those the client left, `loads` the models loaded, each in order.
+
+    Args:
+        models: Names of the models that are installed.
+        port: Where to listen; 0 for any free port.
+        behaviour: How to treat questions.
+        parallel: How many answers are made at once, as OLLAMA_NUM_PARALLEL.
+        max_loaded: How many models are resident, as OLLAMA_MAX_LOADED_MODELS.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: Sequence[str] = MODELS,
+        port: int = 0,
+        behaviour: Behaviour | None = None,
+        parallel: int = 1,
+        max_loaded: int = 2,
+    ) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.next_behaviours: deque[Behaviour] = deque()
+        self.calls: list[Question] = []
+        self.aborted: list[Question] = []
+        self._cards = {each.tag: each for each in map(card, models)}
+        self._memory = Memory(max_loaded)
+        self._parallel = parallel
+        self._slots = asyncio.Semaphore(parallel)
+        self._port = port
+        self._installed_at = now()
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens; the same again after it has refused for a while."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def loads(self) -> Sequence[str]:
+        """Names of the models that were loaded, in order, repeated when loaded anew."""
+        return self._memory.loads
+
+    @contextlib.contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Refuse connections for a while; what is under way is broken off."""
+        self._stop()
+        try:
+            yield
+        finally:
+            self._start()
+
+    def wait(self) -> None:
+        """Block until the server ends."""
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop()
+
+    def _start(self) -> None:
+        listener = socket.create_server(("127.0.0.1", self._port))
+        self._port = listener.getsockname()[1]
+        self._slots = asyncio.Semaphore(self._parallel)  # it belongs to the new thread's event loop
+        config = uvicorn.Config(
+            self._app(),
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            timeout_graceful_shutdown=0,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, name="ollama-stand-in", daemon=True
+        )
+        self._thread.start()
+
+    def _stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    def _app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/", self._root),
+                Route("/api/version", self._version),
+                Route("/api/tags", self._tags),
+                Route("/api/ps", self._ps),
+                Route("/api/chat", self._chat, methods=["POST"]),
+                Route("/api/generate", self._generate, methods=["POST"]),
+            ]
+        )
+
+    async def _root(self, _: Request) -> Response:
+        return PlainTextResponse("Ollama is running")
+
+    async def _version(self, _: Request) -> Response:
+        return JSONResponse({"version": VERSION})
+
+    async def _ps(self, _: Request) -> Response:
+        return JSONResponse({"models": self._memory.describe()})
+
+    async def _tags(self, _: Request) -> Response:
+        models = [each.describe() | {"modified_at": self._installed_at} for each in self._cards.values()]
+        return JSONResponse({"models": models})
+
+    async def _chat(self, request: Request) -> Response:
+        return await self._ask(request, "chat")
+
+    async def _generate(self, request: Request) -> Response:
+        return await self._ask(request, "generate")
+
+    async def _ask(self, request: Request, shape: Shape) -> Response:
+        try:
+            question = msgspec.json.decode(await request.body(), type=Question)
+        except ValueError as exc:
+            return JSONResponse({"error": str(exc)}, status_code=400)
+        self.calls.append(question)
+        behaviour = self.next_behaviours.popleft() if self.next_behaviours else self.behaviour
+        if not question.model:
+            return JSONResponse({"error": "model is required"}, status_code=400)
+        found = self._cards.get(card(question.model).tag)
+        if found is None:
+            return JSONResponse({"error": f"model '{question.model}' not found"}, status_code=404)
+        return Exchange(
+            question,
+            shape=shape,
+            card=found,
+            behaviour=behaviour,
+            memory=self._memory,
+            slots=self._slots,
+            on_abort=self.aborted.append,
+        )
+
+
+def main() -> None:
+    """Serve until interrupted or terminated."""
+    parser = argparse.ArgumentParser(prog="ollama_stand_in", description=__doc__)
+    parser.add_argument("--port", type=int, default=11435)
+    parser.add_argument("--model", action="append", help=f"an installed model; may be repeated (default: {MODELS})")
+    parser.add_argument("--realtime", type=float, default=0.0, help="1.0 answers at the speed of a small machine")
+    arguments = parser.parse_args()
+    behaviour = Behaviour(realtime=arguments.realtime)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with OllamaStandIn(models=arguments.model or MODELS, port=arguments.port, behaviour=behaviour) as server:
+        print(f"The stand-in for Ollama answers at {server.base_url}", flush=True)  # noqa: T201  # a command line tool
+        with contextlib.suppress(KeyboardInterrupt):
+            server.wait()
+
+
+if __name__ == "__main__":
+    main()
