@@ -1,13 +1,13 @@
 """Runs a queued job on a model and writes down what came of it."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 
 from msgspec import Struct
 
 from llm_router.box import context_tokens
 from llm_router.costs import Costs
-from llm_router.errors import ModelError, ModelUnavailableError
+from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, StoreError
 from llm_router.jobs import failed, settle, succeeded, usage_record
 from llm_router.models import Answer, Failure, Generation, Job, ModelCall
 from llm_router.ports import CacheEntry, CacheStore, Clock, JobStore, LanguageModel
@@ -40,7 +40,8 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         """Answer a job; may be called any number of times for the same one.
 
         The job's end and its usage record are one transaction; the cache entry, the requests that joined, and the
-        end of the joining follow, and are repeated when a crash came between.
+        end of the joining follow, and are repeated when a crash came between. An answer that the cache does not take
+        still reaches everybody who joined.
 
         Raises:
             ConflictError: another worker is on it.
@@ -50,14 +51,21 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         job = self.jobs.get(job_id)
         if not job.status.finished:
             job = self._finish(self.jobs.start(job_id, lease_until_ms=deadline_ms), deadline_ms)
-        self._remember(job)
-        settle(self.jobs, job, self.clock)
+        try:
+            self._remember(job)
+        finally:
+            settle(self.jobs, job, self.clock)
 
     def _finish(self, job: Job, deadline_ms: int) -> Job:
         try:
             finished = succeeded(job, self._answer(self._generate(job, deadline_ms)), self.clock())
         except ModelError as error:
             finished = failed(job, Failure(code=error.code, message=str(error)), self.clock())
+        except ConflictError:
+            ended = self.jobs.get(job.job_id)
+            if not ended.status.finished:
+                raise
+            return ended
         if not self.jobs.finish(finished, usage_record(finished)):
             return self.jobs.get(job.job_id)
         return finished
@@ -79,7 +87,9 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
                     return piece
                 text += piece
                 if self.clock() - written_at_ms >= PROGRESS_EVERY_MS:
-                    self.jobs.write_progress(job.job_id, text)
+                    # Text on the way is a courtesy: a table that refuses it must not cost the generation.
+                    with suppress(StoreError):
+                        self.jobs.write_progress(job.job_id, text)
                     written_at_ms = self.clock()
         raise ModelUnavailableError("the model's answer broke off")
 

@@ -1,11 +1,11 @@
 """What happens to a job at its end: its last state, its usage record, and the requests that joined it."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
 from llm_router.costs import Costs
+from llm_router.errors import NotFoundError
 from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
 from llm_router.ports import Clock, JobStore
 from llm_router.semantic_cache import Hit
@@ -72,10 +72,7 @@ def settle(store: JobStore, leader: Job, clock: Clock) -> None:
     while not closed:
         followers = store.followers(leader)
         for job_id in followers:
-            follower = store.get(job_id)
-            if not follower.status.finished:
-                outcome = _outcome_for(leader)(follower, clock())
-                store.finish(outcome, usage_record(outcome, joined=True))
+            _settle_follower(store, job_id, leader, clock)
         closed = store.close_flight(leader, followers=followers)
 
 
@@ -84,10 +81,19 @@ def utc_day(epoch_ms: int) -> str:
     return datetime.fromtimestamp(epoch_ms / 1000, tz=UTC).date().isoformat()
 
 
-def _outcome_for(leader: Job) -> Callable[[Job, int], Job]:
-    """Return how the leader's end is applied to a follower: same answer, but the box worked only once."""
+def _settle_follower(store: JobStore, job_id: str, leader: Job, clock: Clock) -> None:
+    try:
+        follower = store.get(job_id)
+    except NotFoundError:
+        return  # it joined a leader that died a day ago, and has expired since
+    if not follower.status.finished:
+        outcome = _shared_outcome(leader, follower, clock())
+        store.finish(outcome, usage_record(outcome, joined=True))
+
+
+def _shared_outcome(leader: Job, follower: Job, now_ms: int) -> Job:
+    """Return the follower with the leader's end: the same answer, but the box worked only once."""
     if leader.answer is None:
         failure = leader.failure or Failure(code="model_error", message="the request this one joined has no answer")
-        return lambda job, now_ms: failed(job, failure, now_ms)
-    shared = replace(leader.answer, busy_ms=0, actual_nano_usd=0)
-    return lambda job, now_ms: succeeded(job, shared, now_ms)
+        return failed(follower, failure, now_ms)
+    return succeeded(follower, replace(leader.answer, busy_ms=0, actual_nano_usd=0), now_ms)

@@ -72,14 +72,16 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             self.dispatch(job.job_id)
         except StoreError:
             failure = Failure(code=StoreError.code, message="the request could not be queued")
-            self._finish(failed(job, failure, self.clock()))
-            raise
+            ended = self._finish(failed(job, failure, self.clock()))
+            if ended.answer is None:
+                raise
+            return ended  # inline inference answered it, and only what comes after the answer failed
         return job
 
     def _with_stored_answer(self, job: Job, hit: Hit) -> Job:
         return succeeded(job, answer_from_cache(hit, self.costs), self.clock())
 
     def _finish(self, job: Job) -> Job:
-        self.jobs.finish(job, usage_record(job))
-        settle(self.jobs, job, self.clock)
-        return job
+        ended = job if self.jobs.finish(job, usage_record(job)) else self.jobs.get(job.job_id)
+        settle(self.jobs, ended, self.clock)
+        return ended
