@@ -1,7 +1,6 @@
 """The edge to HTTP: bodies in, one error shape out, and one table of status codes."""
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -134,7 +133,7 @@ def _body_bytes(event: Mapping[str, Any]) -> bytes:
         return body.encode("utf-8", "surrogatepass")
     try:
         return base64.b64decode(body, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise errors.MalformedBodyError("must be JSON in UTF-8", field="body") from error
 
 

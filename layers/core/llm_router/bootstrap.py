@@ -65,7 +65,11 @@ def ollama(base_url: str) -> "OllamaClient":
 
 
 class UnavailableEmbedder:
-    """Stands in for an embedding model that cannot be loaded, so that exact hits are still served."""
+    """Stands in for an embedding model that cannot be loaded, so that prompts are still answered.
+
+    Its version keeps the answers stored meanwhile apart: they are found again by their exact words, until the model
+    is back.
+    """
 
     version = "unavailable"
 

@@ -79,17 +79,18 @@ def transact(client: "DynamoDBClient", what: str, actions: "Sequence[TransactWri
         StoreError: the transaction failed for another reason.
     """
     for attempt in range(_TRANSACTION_ATTEMPTS):
+        if attempt:
+            time.sleep(_BACKOFF_SECONDS * 2**attempt * (0.5 + random.random()))  # noqa: S311 - jitter
         try:
             client.transact_write_items(TransactItems=actions)
         except client.exceptions.TransactionCanceledException as error:
             reasons = {reason.get("Code", "None") for reason in error.response.get("CancellationReasons", [])}
             if "ConditionalCheckFailed" in reasons:
                 return False
-            if not reasons & _RETRIED_REASONS or attempt == _TRANSACTION_ATTEMPTS - 1:
+            if not reasons & _RETRIED_REASONS:
                 raise StoreError(f"{what} failed") from error
-            time.sleep(_BACKOFF_SECONDS * 2**attempt * (0.5 + random.random()))  # noqa: S311 - jitter
         except (ClientError, BotoCoreError) as error:
             raise StoreError(f"{what} failed") from error
         else:
             return True
-    raise StoreError(f"{what} failed")
+    raise StoreError(f"{what} failed: other writers were always there first")

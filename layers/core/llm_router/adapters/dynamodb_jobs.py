@@ -103,11 +103,13 @@ class DynamoJobStore:
         """Write a finished job and its usage record in one transaction; return False when it was finished before."""
         values = to_item(_outcome(job))
         assignments = ", ".join(f"{name} = :{name}" for name in values)
+        # A failed job keeps the text so far; a whole answer takes its place.
+        outdated = "lease_until_ms, partial_text" if job.answer else "lease_until_ms"
         update: TransactWriteItemTypeDef = {
             "Update": {
                 "TableName": self._jobs,
                 "Key": {"job_id": {"S": job.job_id}},
-                "UpdateExpression": f"SET #status = :status, {assignments} REMOVE lease_until_ms",
+                "UpdateExpression": f"SET #status = :status, {assignments} REMOVE {outdated}",
                 "ConditionExpression": "#status IN (:queued, :running, :escalated)",
                 "ExpressionAttributeNames": {"#status": "status"},
                 "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}
