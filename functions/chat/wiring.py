@@ -1,0 +1,25 @@
+"""Builds the pipeline, and sends a prompt through it."""
+
+import time
+from functools import lru_cache
+
+from chat.waiting import Waiter
+from llm_router import bootstrap
+from llm_router.models import ChatRequest, Job, Source
+from llm_router.observability import count
+from llm_router.pipeline import Pipeline
+from llm_router.settings import ChatSettings, environment
+
+
+@lru_cache
+def pipeline() -> Pipeline:
+    """Build the pipeline once per environment."""
+    return bootstrap.pipeline(ChatSettings.from_env(environment()))
+
+
+def ask(request: ChatRequest, *, tenant: str, source: Source, wait_seconds: float) -> Job:
+    """Submit a prompt, count what had to be done without, and wait for its job."""
+    job = pipeline().submit(request, tenant=tenant, source=source)
+    for part in job.degraded:
+        count("CacheDegraded", part=part)
+    return Waiter(pipeline().jobs, bootstrap.now_ms, time.sleep).wait(job, wait_seconds)
