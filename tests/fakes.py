@@ -1,0 +1,319 @@
+"""In-memory stand-ins for the ports; the same behavioural tests run against them and against the real adapters."""
+
+import math
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from msgspec.structs import replace
+
+from llm_router.box import BoxState
+from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
+from llm_router.models import Generation, Job, JobStatus, ModelCall, UsageRecord
+from llm_router.ports import (
+    Box,
+    BoxSighting,
+    CacheEntry,
+    CacheStore,
+    Candidate,
+    Clock,
+    Embedder,
+    JobStore,
+    LanguageModel,
+    Rollup,
+    RollupKey,
+    RollupStore,
+    StatusStore,
+)
+
+NOW_MS: Final = 1_700_000_000_000
+"""2023-11-14 22:13:20 UTC."""
+DIMENSIONS: Final = 384
+FLIGHT_LEASE_MS: Final = 15 * 60 * 1000
+JOB_LIFE_MS: Final = 24 * 3600 * 1000
+_FILLERS: Final = frozenset({"a", "an", "is", "of", "please", "s", "tell", "the", "me", "what"})
+
+
+class SettableClock:
+    """A clock that moves when it is told to, or by `step_ms` at every look."""
+
+    def __init__(self, now_ms: int = NOW_MS, *, step_ms: int = 0) -> None:
+        self.now_ms = now_ms
+        self.step_ms = step_ms
+
+    def __call__(self) -> int:
+        """Return the time, then let `step_ms` pass."""
+        now_ms = self.now_ms
+        self.now_ms += self.step_ms
+        return now_ms
+
+    def advance(self, by_ms: int) -> None:
+        """Let time pass."""
+        self.now_ms += by_ms
+
+
+class FakeEmbedder:
+    """Counts words into buckets, so that prompts of mostly the same words are near; fillers weigh little."""
+
+    def __init__(self, *, version: str = "words-1", broken: bool = False) -> None:
+        self.version = version
+        self.broken = broken
+        self.embedded: list[str] = []
+
+    def embed(self, text: str) -> Sequence[float]:
+        """Return a unit vector of `DIMENSIONS` numbers."""
+        if self.broken:
+            raise EmbeddingError("the embedding model is broken")
+        self.embedded.append(text)
+        numbers = [0.0] * DIMENSIONS
+        for word in re.findall(r"\w+", text.lower()) or [""]:
+            numbers[crc32(word.encode()) % DIMENSIONS] += 0.1 if word in _FILLERS else 1.0
+        length = math.hypot(*numbers)
+        return [number / length for number in numbers]
+
+
+class FakeCacheStore:
+    """CacheStore in a dictionary; `broken` names the methods that fail."""
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+        self.generations: dict[str, int] = {}
+        self.entries: dict[tuple[str, str], tuple[CacheEntry, Sequence[float] | None]] = {}
+
+    def generation(self, tenant: str) -> int:
+        """Return the number of the tenant's cache."""
+        self._check("generation")
+        return self.generations.get(tenant, 0)
+
+    def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
+        """Return the entry with this key."""
+        self._check("get")
+        stored = self.entries.get((namespace, entry_id))
+        return stored[0] if stored else None
+
+    def nearest(self, namespace: str, embedding: Sequence[float], limit: int) -> Sequence[Candidate]:
+        """Return the entries of the namespace with the largest cosine similarity."""
+        self._check("nearest")
+        candidates = [
+            Candidate(entry, cosine(embedding, vector))
+            for (partition, _), (entry, vector) in self.entries.items()
+            if partition == namespace and vector is not None
+        ]
+        return sorted(candidates, key=lambda candidate: -candidate.similarity)[:limit]
+
+    def put(self, entry: CacheEntry, embedding: Sequence[float] | None) -> None:
+        """Store an entry."""
+        self._check("put")
+        self.entries[entry.namespace, entry.entry_id] = (entry, embedding)
+
+    def _check(self, method: str) -> None:
+        if method in self.broken:
+            raise StoreError(f"{method} failed")
+
+
+class FakeJobStore:
+    """JobStore in dictionaries; `broken` names the methods that fail."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.broken: set[str] = set()
+        self.jobs: dict[str, Job] = {}
+        self.usage: dict[str, UsageRecord] = {}
+        self.progress: list[str] = []
+        self._clock = clock
+        self._expires_at_ms: dict[str, int] = {}
+        self._leases_ms: dict[str, int] = {}
+        self._flights: dict[str, _Flight] = {}
+
+    def open(self, job: Job) -> bool:
+        """Store a queued job; claim its flight or join it."""
+        self._check("open")
+        self._store(job)
+        if job.flight is None:
+            return True
+        flight = self._flights.setdefault(job.flight, _Flight())
+        if flight.leader is None or flight.lease_until_ms < self._clock():
+            flight.leader, flight.lease_until_ms = job.job_id, self._clock() + FLIGHT_LEASE_MS
+            return True
+        flight.followers.add(job.job_id)
+        return False
+
+    def record(self, job: Job, usage: UsageRecord) -> None:
+        """Store a job that is finished from the start."""
+        self._check("record")
+        self._store(job)
+        self.usage[job.job_id] = usage
+
+    def get(self, job_id: str) -> Job:
+        """Return a job as last written."""
+        self._check("get")
+        if job_id not in self.jobs or self._expires_at_ms[job_id] <= self._clock():
+            raise NotFoundError("no such request")
+        return self.jobs[job_id]
+
+    def start(self, job_id: str, *, lease_until_ms: int) -> Job:
+        """Mark a job running."""
+        self._check("start")
+        job = self.get(job_id)
+        abandoned = job.status is JobStatus.RUNNING and self._leases_ms[job_id] < self._clock()
+        if job.status is not JobStatus.QUEUED and not abandoned:
+            raise ConflictError("the request is finished or in other hands")
+        self._leases_ms[job_id] = lease_until_ms
+        self.jobs[job_id] = replace(job, status=JobStatus.RUNNING)
+        return self.jobs[job_id]
+
+    def write_progress(self, job_id: str, partial_text: str) -> None:
+        """Show text so far."""
+        self._check("write_progress")
+        if self.jobs[job_id].status is not JobStatus.RUNNING:
+            raise ConflictError("the request is finished or in other hands")
+        self.progress.append(partial_text)
+        self.jobs[job_id] = replace(self.jobs[job_id], partial_text=partial_text)
+
+    def finish(self, job: Job, usage: UsageRecord) -> bool:
+        """Write a finished job and its usage record, once."""
+        self._check("finish")
+        stored = self.jobs.get(job.job_id)
+        if stored is None or stored.status.finished:
+            return False
+        partial_text = "" if job.answer else job.partial_text or stored.partial_text
+        self.jobs[job.job_id] = replace(job, partial_text=partial_text)
+        self.usage[job.job_id] = usage
+        return True
+
+    def followers(self, job: Job) -> Sequence[str]:
+        """Return the ids of jobs that joined this one."""
+        self._check("followers")
+        flight = self._flight_of(job)
+        return sorted(flight.followers) if flight else []
+
+    def close_flight(self, job: Job, *, followers: Sequence[str]) -> bool:
+        """End the joining of this job, unless others have joined."""
+        self._check("close_flight")
+        flight = self._flight_of(job)
+        if flight is None or job.flight is None:
+            return True
+        if len(flight.followers) != len(followers):
+            return False
+        del self._flights[job.flight]
+        return True
+
+    def _flight_of(self, job: Job) -> "_Flight | None":
+        flight = self._flights.get(job.flight) if job.flight else None
+        return flight if flight and flight.leader == job.job_id else None
+
+    def _store(self, job: Job) -> None:
+        if job.job_id in self.jobs:
+            raise ConflictError("a request with this id exists")
+        self.jobs[job.job_id] = job
+        self._expires_at_ms[job.job_id] = self._clock() + JOB_LIFE_MS
+
+    def _check(self, method: str) -> None:
+        if method in self.broken:
+            raise StoreError(f"{method} failed")
+
+
+class _Flight:
+    """Who generates an answer, and who waits for it."""
+
+    def __init__(self) -> None:
+        self.leader: str | None = None
+        self.lease_until_ms = 0
+        self.followers: set[str] = set()
+
+
+class FakeModel:
+    """LanguageModel that plays a script: pieces of text, then a Generation, or an error in its place.
+
+    A callable in the script is called when its turn comes, to let something happen meanwhile.
+    """
+
+    def __init__(self, *script: str | Generation | RouterError | Callable[[], object]) -> None:
+        self.script = script
+        self.calls: list[ModelCall] = []
+        self.deadlines_ms: list[int] = []
+        self.closed = False
+
+    def generate(self, call: ModelCall, *, deadline_ms: int) -> Generator[str | Generation, None, None]:
+        """Play the script; notes when it is left."""
+        self.calls.append(call)
+        self.deadlines_ms.append(deadline_ms)
+        try:
+            for step in self.script:
+                if isinstance(step, RouterError):
+                    raise step
+                if isinstance(step, str | Generation):
+                    yield step
+                else:
+                    step()
+        finally:
+            self.closed = True
+
+
+class FakeRollupStore:
+    """RollupStore in dictionaries."""
+
+    def __init__(self) -> None:
+        self.rows: dict[RollupKey, dict[str, int]] = {}
+        self._seen: set[str] = set()
+
+    def add(self, event_id: str, key: RollupKey, counters: Mapping[str, int]) -> bool:
+        """Add counters once per event."""
+        if event_id in self._seen:
+            return False
+        self._seen.add(event_id)
+        row = self.rows.setdefault(key, {})
+        for name, count in counters.items():
+            row[name] = row.get(name, 0) + count
+        return True
+
+    def day(self, tenant: str, day: str) -> Sequence[Rollup]:
+        """Return the rows of one tenant and day."""
+        return [Rollup(key, row) for key, row in sorted(self.rows.items()) if (key.tenant, key.day) == (tenant, day)]
+
+
+class FakeStatusStore:
+    """StatusStore in an attribute."""
+
+    def __init__(self, sighting: BoxSighting | None = None) -> None:
+        self.sighting = sighting
+
+    def put_box(self, sighting: BoxSighting) -> None:
+        """Replace the last known state."""
+        self.sighting = sighting
+
+    def box(self) -> BoxSighting | None:
+        """Return the last known state."""
+        return self.sighting
+
+
+class FakeBox:
+    """Box that is in a given state, or cannot be reached."""
+
+    def __init__(self, state: BoxState | RouterError) -> None:
+        self._state = state
+
+    def state(self) -> BoxState:
+        """Return the state."""
+        if isinstance(self._state, RouterError):
+            raise self._state
+        return self._state
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the cosine similarity of two vectors."""
+    product = sum(a * b for a, b in zip(one, other, strict=True))
+    return product / (math.hypot(*one) * math.hypot(*other))
+
+
+if TYPE_CHECKING:
+    # The type checker holds every fake against its port.
+    _PORTS: tuple[
+        type[Embedder],
+        type[CacheStore],
+        type[JobStore],
+        type[LanguageModel],
+        type[RollupStore],
+        type[StatusStore],
+        type[Box],
+    ] = (FakeEmbedder, FakeCacheStore, FakeJobStore, FakeModel, FakeRollupStore, FakeStatusStore, FakeBox)
