@@ -1,6 +1,7 @@
 """The API's own description, OpenAPI 3.1, made from the very structs that parse requests and build responses."""
 
 import html
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
@@ -35,7 +36,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     summary: str
     body: type | None = None
     parameters: tuple[dict[str, Any], ...] = ()
-    responses: dict[int, Any]
+    responses: dict[int, tuple[Any, ...]]
+    """By status; several where the body depends on how far a request has come."""
     errors: tuple[int, ...] = ()
 
 
@@ -59,7 +61,7 @@ OPERATIONS: Final = (
         summary="Answer a prompt from the cache or a model",
         body=ChatRequest,
         parameters=(_PREFER,),
-        responses={200: ChatResponse, 202: PendingResponse},
+        responses={200: (ChatResponse,), 202: (PendingResponse,)},
         errors=(*_BODY_ERRORS, 409, 502, 503, 504),
     ),
     Operation(
@@ -67,7 +69,7 @@ OPERATIONS: Final = (
         path="/api/v1/requests/{job_id}",
         summary="Where a request stands, and its answer when it is done",
         parameters=(_JOB_ID,),
-        responses={200: ChatResponse | PendingResponse},
+        responses={200: (ChatResponse, PendingResponse)},
         errors=(404, 503),
     ),
     Operation(
@@ -75,7 +77,7 @@ OPERATIONS: Final = (
         path="/api/v1/classify",
         summary="Grade a prompt without answering it",
         body=ClassifyRequest,
-        responses={200: ClassifyResponse},
+        responses={200: (ClassifyResponse,)},
         errors=_BODY_ERRORS,
     ),
     Operation(
@@ -83,21 +85,21 @@ OPERATIONS: Final = (
         path="/api/v1/cache/lookup",
         summary="What the cache would answer, and the candidates it weighs",
         body=CacheQuestion,
-        responses={200: LookupResponse},
+        responses={200: (LookupResponse,)},
         errors=_BODY_ERRORS,
     ),
     Operation(
         method="get",
         path="/api/v1/cache/stats",
         summary="How the cache is set up, and whether its parts work",
-        responses={200: CacheStatusResponse},
+        responses={200: (CacheStatusResponse,)},
     ),
     Operation(
         method="get",
         path="/api/v1/analytics/summary",
         summary="Requests, tokens, money and latency of a period",
         parameters=(_query_days(),),
-        responses={200: SummaryResponse},
+        responses={200: (SummaryResponse,)},
         errors=(422, 503),
     ),
     Operation(
@@ -105,24 +107,24 @@ OPERATIONS: Final = (
         path="/api/v1/analytics/cache-stats",
         summary="How many requests of a period the cache answered",
         parameters=(_query_days(),),
-        responses={200: CacheStatsResponse},
+        responses={200: (CacheStatsResponse,)},
         errors=(422, 503),
     ),
     Operation(
         method="get",
         path="/health",
         summary="Whether the router can answer, part by part",
-        responses={200: HealthResponse, 503: HealthResponse},
+        responses={200: (HealthResponse,), 503: (HealthResponse,)},
     ),
     Operation(
         method="get",
         path="/api/v1/models",
         summary="Configured, installed and resident models, and prices",
-        responses={200: ModelsResponse},
+        responses={200: (ModelsResponse,)},
         errors=(503,),
     ),
-    Operation(method="get", path="/openapi.json", summary="This description", responses={200: dict[str, Any]}),
-    Operation(method="get", path="/docs", summary="This description, to read and try", responses={200: str}),
+    Operation(method="get", path="/openapi.json", summary="This description", responses={200: (dict[str, Any],)}),
+    Operation(method="get", path="/docs", summary="This description, to read and try", responses={200: (str,)}),
 )
 
 
@@ -130,7 +132,7 @@ OPERATIONS: Final = (
 def openapi() -> dict[str, Any]:
     """Return the whole document."""
     kinds = [operation.body for operation in OPERATIONS if operation.body is not None]
-    kinds += [kind for operation in OPERATIONS for kind in operation.responses.values()]
+    kinds += [kind for operation in OPERATIONS for bodies in operation.responses.values() for kind in bodies]
     schemas, components = msgspec.json.schema_components([*kinds, ErrorBody], ref_template=_REF)
     by_kind = dict(zip((str(kind) for kind in [*kinds, ErrorBody]), schemas, strict=True))
     paths: dict[str, Any] = {}
@@ -167,16 +169,18 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": f"{operation.method}_{operation.path.strip('/').replace('/', '_')}",
         "parameters": list(operation.parameters),
         "responses": {
-            str(status): _content(schemas[str(kind)], operation.path) for status, kind in operation.responses.items()
+            str(status): _content([schemas[str(kind)] for kind in kinds], operation.path)
+            for status, kinds in operation.responses.items()
         }
-        | {str(status): _content(schemas[str(ErrorBody)], None) for status in operation.errors},
+        | {str(status): _content([schemas[str(ErrorBody)]]) for status in operation.errors},
     }
     if operation.body is not None:
-        described["requestBody"] = {"required": True} | _content(schemas[str(operation.body)], None)
+        described["requestBody"] = {"required": True} | _content([schemas[str(operation.body)]])
         del described["requestBody"]["description"]
     return described
 
 
-def _content(schema: dict[str, Any], path: str | None) -> dict[str, Any]:
+def _content(schemas: Sequence[dict[str, Any]], path: str = "") -> dict[str, Any]:
     media_type = "text/html" if path == "/docs" else "application/json"
+    schema = schemas[0] if len(schemas) == 1 else {"oneOf": list(schemas)}
     return {"description": "", "content": {media_type: {"schema": schema}}}

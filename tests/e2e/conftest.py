@@ -1,0 +1,57 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.local.ollama_stand_in import OllamaStandIn
+from infra.local.twin import Twin
+
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+
+
+@dataclass(frozen=True)
+class Router:
+    """The whole stack on this machine, as a client sees it, and the box behind it."""
+
+    twin: Twin
+    http: httpx.Client
+    box: OllamaStandIn
+
+    def chat(self, message: str, **fields: Any) -> httpx.Response:
+        """Ask a question."""
+        return self.http.post("/api/v1/chat", json={"message": message, **fields})
+
+    def answer(self, message: str, **fields: Any) -> dict[str, Any]:
+        """Ask a question that is answered at once."""
+        response = self.chat(message, **fields)
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
+        return body
+
+    def summary(self) -> dict[str, Any]:
+        """Return the analytics summary once the stream has been read to its end."""
+        self.twin.drain()
+        response = self.http.get("/api/v1/analytics/summary", params={"days": 2})
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
+        return body
+
+    def items(self, table: str) -> int:
+        """Count the items of a table."""
+        return self.twin.client("dynamodb").scan(TableName=self.twin.tables[table], Select="COUNT")["Count"]
+
+
+@pytest.fixture(scope="module")
+def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Router]:
+    """The stack as template.yaml declares it, shared by the tests of a module."""
+    log = (tmp_path_factory.mktemp("twin") / "functions.log").open("w")
+    with (
+        log,
+        OllamaStandIn() as box,
+        Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url}, log=log) as twin,
+        httpx.Client(base_url=twin.url, timeout=40) as http,
+    ):
+        yield Router(twin, http, box)
