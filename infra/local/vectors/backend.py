@@ -30,19 +30,17 @@ class VectorBackend(DynamoDBBackend):
             return super().update_item(table_name, key, *args, **kwargs)
         hash_key, range_key = self.get_keys_value(table, key)
         before = table.get_item(hash_key, range_key)
-        shard, table.stream_shard = table.stream_shard, None
         try:
             if before is not None:
                 table.replace_item(hash_key, range_key, copy.deepcopy(before))
-            after = super().update_item(table_name, key, *args, **kwargs)
+            with table.bare():
+                after = super().update_item(table_name, key, *args, **kwargs)
             table.check_update(before, after)
         except Exception:
             table.replace_item(hash_key, range_key, before)
             raise
-        finally:
-            table.stream_shard = shard
-        if shard is not None:
-            shard.add(before, after)
+        if table.stream_shard is not None:
+            table.stream_shard.add(before, after)
         table.follow(hash_key, range_key)
         return after
 

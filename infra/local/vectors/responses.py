@@ -51,9 +51,9 @@ class VectorHandler(DynamoHandler):
 
     def update_table(self) -> ActionResult:
         """Update a table; at most one vector index is created or deleted, at once."""
-        table = self._table()
-        if not isinstance(table, VectorTable):
+        if not isinstance(self._table(), VectorTable) and "VectorIndexUpdates" not in self.body:
             return super().update_table()
+        table = self._vector_table()
         if "AttributeDefinitions" in self.body and "VectorIndexUpdates" in self.body:
             added = {entry["AttributeName"]: entry for entry in self.body["AttributeDefinitions"]}
             kept = {entry["AttributeName"]: entry for entry in table.attr}

@@ -1,7 +1,8 @@
 """moto's table with vector indexes that follow every write."""
 
 import copy
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
@@ -98,16 +99,26 @@ class VectorTable(Table):
         self.vector_indexes[definition.name] = index
 
     def check_put(self, item: dict[str, Any]) -> None:
-        """Refuse an item that an index cannot take; see IndexDefinition.check_write."""
+        """Refuse an item with a malformed number, or that an index cannot take; see IndexDefinition.check_write."""
+        self._validate_item_types(item)
         plain = {name: dynamo_to_dict(DynamoType(item[name])) for name in item if self._concerns_index(name)}
         for index in self.vector_indexes.values():
             index.definition.check_write(plain, EMPTY_HASH_ON_PUT)
+
+    def _validate_item_types(self, item_attrs: dict[str, Any], attr: str | None = None) -> None:
+        """Check numbers inside lists as well, which moto leaves out."""
+        super()._validate_item_types(item_attrs, attr)
+        for elements in item_attrs.values():
+            for element in elements if isinstance(elements, list) else ():
+                if isinstance(element, dict):
+                    self._validate_item_types(element)
 
     def check_update(self, before: Item | None, after: Item) -> None:
         """Refuse an update; only the attributes it changed are judged."""
         old = dynamo_to_dict(before.attrs) if before else {}
         new = dynamo_to_dict(after.attrs)
         changed = {name: value for name, value in new.items() if old.get(name) != value}
+        self._validate_item_types(changed)
         for index in self.vector_indexes.values():
             index.definition.check_write(changed, EMPTY_HASH_ON_UPDATE)
 
@@ -138,6 +149,17 @@ class VectorTable(Table):
         item = super().delete_item(hash_key, range_key)
         self.follow(hash_key, range_key)
         return item
+
+    @contextmanager
+    def bare(self) -> Iterator[None]:
+        """Hide the stream and the SearchSchema's attribute types from moto, whose own handling of both is replaced."""
+        shard, attributes = self.stream_shard, self.attr
+        self.stream_shard = None
+        self.attr = [entry for entry in attributes if entry["AttributeName"] in self.attribute_keys]
+        try:
+            yield
+        finally:
+            self.stream_shard, self.attr = shard, attributes
 
     def replace_item(self, hash_key: DynamoType, range_key: DynamoType | None, item: Item | None) -> None:
         """Set or drop a stored item without a check, a stream record or an index entry."""
