@@ -159,6 +159,7 @@ class Twin:
     def _stop_functions(self) -> None:
         for source in self._sources:
             source.stop()
+        self._cloud.writes.add()  # wakes the sources that wait for one
         for pool in self._pools.values():
             pool.terminate()
         for source in self._sources:
