@@ -33,7 +33,7 @@ tests: layers
 	$(BIN)/pytest --cov --cov-report=term
 
 bench: layers
-	$(BIN)/python -m tests.benchmarks
+	@PYTHONPATH=functions:layers/core:. $(BIN)/python -m tests.benchmarks
 
 layers: $(VENV)/.installed $(BUILD)/runtime/.installed
 	@$(MAKE) $(LAYER) -C layers/deps build-DepsLayer ARTIFACTS_DIR=$(BUILD)/layers/DepsLayer

@@ -27,13 +27,22 @@ def microseconds_per_prompt(*, number: int = 200, rounds: int = 7) -> dict[str, 
     }
 
 
-def main() -> None:
-    """Print one line per prompt, and what reading the lists takes."""
+def rows() -> list[tuple[str, str]]:
+    """Measure, and return pairs of a name and a readable value; the lists must not have been read before."""
     started_ns = perf_counter_ns()
     term_lists()
-    sys.stdout.write(f"lists    {(perf_counter_ns() - started_ns) / 1e6:8.1f} ms, once per process\n")
-    for name, duration_us in microseconds_per_prompt().items():
-        sys.stdout.write(f"{name:8} {duration_us:8.1f} µs for {len(PROMPTS[name])} characters\n")
+    lists_ms = (perf_counter_ns() - started_ns) / 1e6
+    prompts = [
+        (f"{name} prompt, {len(PROMPTS[name])} characters", f"{duration_us:.0f} µs")
+        for name, duration_us in microseconds_per_prompt().items()
+    ]
+    return [("reading the term lists, once per process", f"{lists_ms:.0f} ms"), *prompts]
+
+
+def main() -> None:
+    """Print the rows."""
+    for name, value in rows():
+        sys.stdout.write(f"{name}: {value}\n")
 
 
 if __name__ == "__main__":

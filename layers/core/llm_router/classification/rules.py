@@ -29,10 +29,14 @@ _NAMES: Final = {
 class RuleClassifier:
     """Grades a prompt by `scoring.SCORING_TABLE`; the same words always get the same grade."""
 
+    def __init__(self) -> None:
+        # Reading the lists takes longer than grading a thousand prompts: not while a caller waits.
+        self._lists = term_lists()
+
     def classify(self, prompt: str) -> Classification:
         """Return tier, confidence, features and a reason for every point."""
         prompt = prompt.strip()
-        text, lists = Text(prompt), term_lists()
+        text, lists = Text(prompt), self._lists
         terms = {
             "reasoning_indicators": lists.reasoning.find(text),
             "technical_term_count": lists.technical.find(text),
