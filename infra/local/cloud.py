@@ -89,6 +89,7 @@ class Cloud:
         )
         self.endpoint_url = f"http://127.0.0.1:{self._server.server_port}"
         self._session = boto3.Session("local", "local", region_name=REGION)
+        self._making_client = threading.Lock()
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=[_SHUTDOWN_POLL_SECONDS], name="cloud", daemon=True
         )
@@ -114,8 +115,9 @@ class Cloud:
     @overload
     def client(self, service: Literal["sqs"]) -> "SQSClient": ...
     def client(self, service: Any) -> Any:
-        """Make a boto3 client of the cloud."""
-        return self._session.client(service, endpoint_url=self.endpoint_url, config=_CLIENT_CONFIG)
+        """Make a boto3 client of the cloud; a session makes one at a time."""
+        with self._making_client:
+            return self._session.client(service, endpoint_url=self.endpoint_url, config=_CLIENT_CONFIG)
 
     def create(self, tables: Iterable[Table], queues: Iterable[Queue]) -> None:
         """Create the tables and queues of a template."""

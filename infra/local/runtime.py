@@ -74,6 +74,7 @@ def worker_environment(function: Function, settings: RuntimeSettings, api_addres
         "AWS_ACCOUNT_ID": ACCOUNT_ID,
         "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
+        "AWS_SAM_LOCAL": "true",
         "AWS_LAMBDA_RUNTIME_API": api_address,
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_FUNCTION_NAME": function.name,

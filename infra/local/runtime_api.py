@@ -5,6 +5,7 @@ One listener per environment: a killed worker's pending request can then never s
 
 import json
 import queue
+import sys
 import threading
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -77,6 +78,11 @@ class RuntimeApi(ThreadingHTTPServer):
     def address(self) -> str:
         """Give `host:port`, the value of AWS_LAMBDA_RUNTIME_API."""
         return f"127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A killed worker leaves a broken connection; its exit is what gets reported."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type] # passed on as it came
 
     def close(self) -> None:
         """Let a waiting worker go and stop listening."""

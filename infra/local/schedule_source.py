@@ -28,7 +28,7 @@ class ScheduleSource(Poller):
         result = self._invoke(self._payload())
         self._fired = True
         if result.is_error:
-            self.log.write(f"[{self.name}] {result.payload.decode(errors='replace')}\n")
+            self.tell(result.payload.decode(errors="replace"))
 
     def is_drained(self, writes: int) -> bool:  # noqa: ARG002 - a clock does not depend on writes
         """Say whether the first firing is over."""

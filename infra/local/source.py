@@ -44,13 +44,18 @@ class Poller(ABC):
         """Wait until nothing is under way."""
         self._thread.join()
 
+    def tell(self, text: str) -> None:
+        """Write a line to the log."""
+        self.log.write(f"[{self.name}] {text}\n")
+        self.log.flush()
+
     def guard(self, work: Callable[[], None]) -> None:
         """Log what goes wrong and go on after a pause, as Lambda's pollers do; while stopping, errors are no news."""
         try:
             work()
         except Exception:  # noqa: BLE001 - see above
             if not self.stopping.is_set():
-                self.log.write(f"[{self.name}] {traceback.format_exc()}")
+                self.tell(traceback.format_exc())
                 self.stopping.wait(_AFTER_ERROR_SECONDS)
 
     def _run(self) -> None:

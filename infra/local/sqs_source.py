@@ -98,7 +98,7 @@ class SqsSource(Poller):
             identifiers = [record["messageId"] for record in records]
             failed = failed_items(result, identifiers, reports=self._event.report_item_failures)
             if failed:
-                self.log.write(f"[{self.name}] {len(failed)} of {len(records)} messages failed\n")
+                self.tell(f"{len(failed)} of {len(records)} messages failed")
             self._delete([record for record in records if record["messageId"] not in failed])
 
     def _delete(self, records: Sequence[Mapping[str, Any]]) -> None:

@@ -43,6 +43,7 @@ class StreamSource(Poller):
         self._function_arn = function_arn
         self._cloud = cloud
         self._invoke = invoke
+        self._sqs = cloud.client("sqs")
         self._streams = cloud.client("dynamodbstreams")
         self._stream_arn = cloud.client("dynamodb").describe_table(TableName=event.table)["Table"]["LatestStreamArn"]
         self._shard_id, self._iterator = self._open()
@@ -109,13 +110,11 @@ class StreamSource(Poller):
         return [_Batch(records, batch.retries + 1)]
 
     def _give_up(self, batch: _Batch) -> None:
-        self.log.write(f"[{self.name}] gave up {len(batch.records)} records after {batch.retries} retries\n")
+        self.tell(f"gave up {len(batch.records)} records after {batch.retries} retries")
         if self._event.on_failure_queue is None:
             return
         message = json.dumps(self._failure_message(batch))
-        self._cloud.client("sqs").send_message(
-            QueueUrl=self._cloud.queue_url(self._event.on_failure_queue), MessageBody=message
-        )
+        self._sqs.send_message(QueueUrl=self._cloud.queue_url(self._event.on_failure_queue), MessageBody=message)
 
     def _failure_message(self, batch: _Batch) -> dict[str, Any]:
         """Describe the batch as Lambda does: its place in the stream, not its records."""

@@ -150,22 +150,23 @@ class Twin:
         )
         server = HttpServer(api, listener)
         self.url = server.url
-        exits.callback(self._stop_functions)
         for source in self._sources:
             source.start()
         server.start()
-        exits.callback(server.close)
+        exits.callback(self._stop, server)
 
-    def _stop_functions(self) -> None:
+    def _stop(self, server: HttpServer) -> None:
+        """Begin nothing new, end the workers, and then all who waited for one have their answer."""
         for source in self._sources:
             source.stop()
         self._cloud.writes.add()  # wakes the sources that wait for one
         for pool in self._pools.values():
             pool.terminate()
-        for source in self._sources:
-            source.join()
         for pool in self._pools.values():
             pool.join()
+        server.close()
+        for source in self._sources:
+            source.join()
 
     def _make_pools(self, runtime_dir: Path) -> dict[str, FunctionPool]:
         link_distributions(runtime_dir, RUNTIME_CLIENT)
