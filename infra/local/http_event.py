@@ -31,11 +31,10 @@ def build_event(
     now: datetime,
 ) -> dict[str, Any]:
     """Shape a request as payload 2.0: the path decoded, the query string as it came, keys without a value absent."""
-    route_key = f"{route.method} {route.path}"
     headers = _headers(request, request_id, now)
     query_string = request.scope["query_string"].decode("latin-1")
-    source_ip = request.client.host if request.client else "127.0.0.1"
     text, is_base64 = _encode_body(body, headers.get("content-type", ""))
+    context = _request_context(request, headers, now) | {"requestId": request_id, "routeKey": route.key}
     optional = {
         "cookies": [part.strip() for value in request.headers.getlist("cookie") for part in value.split(";")],
         "queryStringParameters": _joined(parse_qsl(query_string, keep_blank_values=True)),
@@ -44,28 +43,11 @@ def build_event(
     }
     return {
         "version": "2.0",
-        "routeKey": route_key,
+        "routeKey": route.key,
         "rawPath": request.scope["path"],
         "rawQueryString": query_string,
         "headers": headers,
-        "requestContext": {
-            "accountId": ACCOUNT_ID,
-            "apiId": "local",
-            "domainName": headers.get("host", ""),
-            "domainPrefix": "local",
-            "http": {
-                "method": request.method,
-                "path": request.scope["path"],
-                "protocol": f"HTTP/{request.scope['http_version']}",
-                "sourceIp": source_ip,
-                "userAgent": headers.get("user-agent", ""),
-            },
-            "requestId": request_id,
-            "routeKey": route_key,
-            "stage": "$default",
-            "time": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
-            "timeEpoch": int(now.timestamp() * 1000),
-        },
+        "requestContext": context,
         "isBase64Encoded": is_base64,
         **{name: value for name, value in optional.items() if value},
     }
@@ -99,15 +81,33 @@ def build_response(payload: bytes) -> Response:
     return response
 
 
+def _request_context(request: Request, headers: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    return {
+        "accountId": ACCOUNT_ID,
+        "apiId": "local",
+        "domainName": headers.get("host", ""),
+        "domainPrefix": "local",
+        "http": {
+            "method": request.method,
+            "path": request.scope["path"],
+            "protocol": f"HTTP/{request.scope['http_version']}",
+            "sourceIp": headers["x-forwarded-for"],
+            "userAgent": headers.get("user-agent", ""),
+        },
+        "stage": "$default",
+        "time": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
+        "timeEpoch": int(now.timestamp() * 1000),
+    }
+
+
 def _headers(request: Request, request_id: str, now: datetime) -> dict[str, str]:
     """Join repeated headers by commas; cookies travel in a field of their own."""
     headers = _joined((name, value) for name, value in request.headers.items() if name != "cookie")
-    scheme, port = request.url.scheme, request.scope["server"][1]
     return headers | {
         "x-amzn-trace-id": trace_id(request_id, int(now.timestamp() * 1000)).split(";")[0],
         "x-forwarded-for": request.client.host if request.client else "127.0.0.1",
-        "x-forwarded-port": str(port),
-        "x-forwarded-proto": scheme,
+        "x-forwarded-port": str(request.scope["server"][1]),
+        "x-forwarded-proto": "http",
     }
 
 

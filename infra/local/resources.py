@@ -78,6 +78,11 @@ class Route:
     method: str
     path: str
 
+    @property
+    def key(self) -> str:
+        """The API's name of the route, `POST /items/{id}`."""
+        return f"{self.method} {self.path}"
+
 
 @dataclass(frozen=True)
 class QueueEvent:

@@ -47,11 +47,15 @@ class SqsSource(Poller):
         if not self._free_slots.acquire(timeout=_IDLE_SECONDS):
             return
         seen = self._cloud.writes.count
-        messages = self._collect()
+        messages: Sequence[MessageTypeDef] = ()
+        try:
+            messages = self._collect()
+        finally:
+            if not messages:
+                self._free_slots.release()
         if messages:
             self._executor.submit(self.guard, lambda: self._work(messages)).add_done_callback(self._free)
         else:
-            self._free_slots.release()
             self._cloud.writes.wait(seen, _IDLE_SECONDS)
 
     def join(self) -> None:

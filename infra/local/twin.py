@@ -39,6 +39,12 @@ _RUNNING: Final = threading.Lock()
 class Twin:
     """Runs a SAM template; a context manager, one at a time per process.
 
+    Attributes:
+        url: Address of the HTTP API.
+        template: What the template declares.
+        tables: Table names by logical id.
+        queues: Queue names by logical id.
+
     Args:
         template_path: The SAM template.
         port: Port of the HTTP API, any free one for 0.
@@ -133,16 +139,7 @@ class Twin:
             raise RuntimeError("another twin runs in this process")
         exits.callback(_RUNNING.release)
         listener = exits.enter_context(listen(self._port))
-        install()
-        self._cloud = Cloud()
-        self._cloud.start()
-        exits.callback(self._cloud.close)
-        self.template: Template = self._load(endpoint_url=self._cloud.endpoint_url)
-        for function in self.template.functions.values():
-            check_layers(function)
-        self.tables = {table.logical_id: table.name for table in self.template.tables}
-        self.queues = {queue.logical_id: queue.name for queue in self.template.queues}
-        self._cloud.create(self.template.tables, self.template.queues)
+        self._start_cloud(exits)
         self._pools = self._make_pools(Path(exits.enter_context(TemporaryDirectory(prefix="runtime-"))))
         self._sources = tuple(self._make_sources())
         api = HttpApi(
@@ -154,6 +151,18 @@ class Twin:
             source.start()
         server.start()
         exits.callback(self._stop, server)
+
+    def _start_cloud(self, exits: ExitStack) -> None:
+        install()
+        self._cloud = Cloud()
+        self._cloud.start()
+        exits.callback(self._cloud.close)
+        self.template: Template = self._load(endpoint_url=self._cloud.endpoint_url)
+        for function in self.template.functions.values():
+            check_layers(function)
+        self.tables = {table.logical_id: table.name for table in self.template.tables}
+        self.queues = {queue.logical_id: queue.name for queue in self.template.queues}
+        self._cloud.create(self.template.tables, self.template.queues)
 
     def _stop(self, server: HttpServer) -> None:
         """Begin nothing new, end the workers, and then all who waited for one have their answer."""

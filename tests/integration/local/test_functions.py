@@ -1,5 +1,6 @@
 import io
 import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,6 +56,24 @@ def test_a_crashed_worker_fails_its_event_and_is_replaced(sample: Sample) -> Non
     assert crashed.json()["errorMessage"].endswith("exit status 7")
     assert 201 == after.json()["statusCode"]
     assert after.init_ms is not None
+
+
+def test_a_worker_that_died_while_idle_is_replaced_in_silence(sample: Sample) -> None:
+    """An environment that ends between two events costs nobody an error."""
+    first = sample.twin.invoke("EchoFunction", {}).json()["context"]["pid"]
+    os.kill(first, signal.SIGKILL)
+    second = sample.twin.invoke("EchoFunction", {})
+
+    assert not second.is_error
+    assert first != second.json()["context"]["pid"]
+
+
+def test_what_a_worker_prints_is_in_the_log(sample: Sample) -> None:
+    """Output and tracebacks are kept, each line with the function's name in front."""
+    sample.twin.invoke("MisbehaveFunction", {"body": "raise"})
+    sample.twin.invoke("MisbehaveFunction", {"body": "crash"})
+
+    assert "[MisbehaveFunction] [ERROR] ValueError: as asked\n" in sample.log.getvalue()
 
 
 def test_a_function_that_hangs_is_killed_at_its_timeout(sample: Sample) -> None:
