@@ -1,0 +1,293 @@
+import base64
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from aws_lambda_powertools.event_handler import Response
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_router import errors
+from llm_router.api import (
+    MAX_BODY_BYTES,
+    STATUS,
+    create_api,
+    error_response,
+    failure_status,
+    parse_body,
+    parse_json,
+    respond,
+    tenant_of,
+)
+from llm_router.errors import InvalidRequestError, RouterError
+from llm_router.models import ChatRequest, Failure
+from tests.builders import Context, body_of, http_event
+
+
+def refused(body: str | bytes | None, *, content_type: str | None = None) -> RouterError:
+    """Return the error that a body makes; bytes arrive as base64, as API Gateway passes them on."""
+    event = http_event("chat")
+    event["headers"].pop("content-type")
+    if content_type is not None:
+        event["headers"]["content-type"] = content_type
+    event["isBase64Encoded"] = isinstance(body, bytes)
+    event["body"] = base64.b64encode(body).decode() if isinstance(body, bytes) else body
+    with pytest.raises(RouterError) as caught:
+        parse_body(event, ChatRequest)
+    return caught.value
+
+
+def message_and(**fields: object) -> str:
+    """Return a body with a good message and other fields."""
+    return json.dumps({"message": "Hello"} | fields)
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        ("{}", "message", "is required"),
+        ('{"message": ""}', "message", "Expected str of length >= 1"),
+        ('{"message": " \\n\\u3000"}', "message", "Expected str that is not blank"),
+        (json.dumps({"message": "x" * 32_001}), "message", "Expected str of length <= 32000"),
+        ('{"message": null}', "message", "Expected str, got null"),
+        ('{"message": 5}', "message", "Expected str, got int"),
+        ('{"message": ["a"]}', "message", "Expected str, got array"),
+        (message_and(colour="red"), "colour", "is not a known field"),
+        (message_and(Message="twice"), "Message", "is not a known field"),
+        (message_and(skip_cache="yes"), "skip_cache", "Expected bool, got str"),
+        (message_and(wait_seconds=25.1), "wait_seconds", "Expected float <= 25.0"),
+        (message_and(wait_seconds=-1), "wait_seconds", "Expected float >= 0.0"),
+        (message_and(wait_seconds=None), "wait_seconds", "Expected float, got null"),
+        (message_and(temperature=2.5), "temperature", "Expected float <= 2.0"),
+        ('{"message": "a", "temperature": 1e999}', "temperature", "Number out of range"),
+        (message_and(max_tokens=0), "max_tokens", "Expected int >= 1"),
+        (message_and(max_tokens=4097), "max_tokens", "Expected int <= 4096"),
+        (message_and(max_tokens=1.5), "max_tokens", "Expected int | null, got float"),
+        (message_and(conversation_id="a b"), "conversation_id", "Expected str matching regex"),
+        (message_and(conversation_id="x" * 129), "conversation_id", "Expected str matching regex"),
+        (message_and(system_prompt=""), "system_prompt", "Expected str of length >= 1"),
+        (message_and(force_model=""), "force_model", "Expected str of length >= 1"),
+        ("[]", "body", "Expected object, got array"),
+        ('"hello"', "body", "Expected object, got str"),
+        ('{"message": ' + "[" * 100_000, "message", "Expected str, got array"),
+    ],
+)
+def test_broken_rule(body: str, field: str, message: str) -> None:
+    """A body that breaks a rule is refused with the field and the rule."""
+    error = refused(body)
+
+    assert InvalidRequestError is type(error)
+    assert field == error.field
+    assert str(error).startswith(message)
+    assert "`" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        "",
+        "hello",
+        '{"message": "a"',
+        '{"message": "a"} {}',
+        '{"message": NaN}',
+        '{"message": "\\ud800"}',
+        '{"message": "\ud800"}',
+        "{'message': 'a'}",
+        b'{"message": "\xff\xfe"}',
+        b'{"message": "caf\xe9"}',
+        b"\xef\xbb\xbf{}",
+        b"\x1f\x8b\x08\x00",
+    ],
+)
+def test_malformed(body: str | bytes | None) -> None:
+    """What is not JSON in UTF-8 is refused as such."""
+    error = refused(body)
+
+    assert errors.MalformedBodyError is type(error)
+    assert ("body", "must be JSON in UTF-8") == (error.field, str(error))
+
+
+@pytest.mark.parametrize("text", ["%%%", "abc", "é"])
+def test_broken_base64(text: str) -> None:
+    """A body that is not the base64 it is said to be is malformed."""
+    with pytest.raises(errors.MalformedBodyError):
+        parse_body(http_event("chat", text, isBase64Encoded=True), ChatRequest)
+
+
+def test_deep_nesting() -> None:
+    """Nesting that exhausts the parser is malformed, not a crash."""
+    with pytest.raises(errors.MalformedBodyError):
+        parse_json(b"[" * 100_000 + b"]" * 100_000, Any)
+
+
+@pytest.mark.parametrize(("size", "kind"), [(MAX_BODY_BYTES, None), (MAX_BODY_BYTES + 1, errors.RequestTooLargeError)])
+def test_size(size: int, kind: type[RouterError] | None) -> None:
+    """A body of the largest size is read; one of a byte more is refused before it is looked at."""
+    body = b'{"message": "a"}'.ljust(size)
+    event = http_event("chat", base64.b64encode(body).decode(), isBase64Encoded=True)
+    if kind is None:
+        assert "a" == parse_body(event, ChatRequest).message
+    else:
+        with pytest.raises(kind):
+            parse_body(event, ChatRequest)
+
+
+def test_seven_megabytes() -> None:
+    """Seven megabytes are too large, valid or not."""
+    assert errors.RequestTooLargeError is type(refused("x" * 7_000_000))
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""])
+def test_wrong_content_type(content_type: str) -> None:
+    """A body declared as something other than JSON is refused, whatever it holds."""
+    error = refused(message_and(), content_type=content_type)
+
+    assert errors.UnsupportedMediaTypeError is type(error)
+    assert "content-type" == error.field
+
+
+@pytest.mark.parametrize("content_type", [None, "application/json", "Application/JSON; charset=utf-8"])
+def test_content_type(content_type: str | None) -> None:
+    """JSON may be declared with parameters and in any case, or not be declared at all."""
+    event = http_event("chat")
+    event["headers"] = {"content-type": content_type} if content_type else {}
+
+    assert "What is Python?" == parse_body(event, ChatRequest).message
+
+
+def test_base64_body() -> None:
+    """A body that the gateway passed on as base64 is read."""
+    event = http_event("chat", base64.b64encode('{"message": "naïve"}'.encode()).decode(), isBase64Encoded=True)
+
+    assert "naïve" == parse_body(event, ChatRequest).message
+
+
+@given(st.text(min_size=1, max_size=50).filter(lambda text: text.strip()))
+def test_any_message(message: str) -> None:
+    """Every other text comes through as it was written."""
+    assert message == parse_json(json.dumps({"message": message}).encode(), ChatRequest).message
+
+
+@pytest.mark.parametrize("length", [1, 32_000])
+def test_length_counts_characters(length: int) -> None:
+    """The limits count characters, not bytes."""
+    body = msgspec.json.encode({"message": "€" * length})
+
+    assert length == len(parse_json(body, ChatRequest).message)
+
+
+def answer_to(error: Exception) -> dict[str, Any]:
+    """Return the response of an API whose route raises an error."""
+    app = create_api()
+
+    @app.get("/health")
+    def route() -> None:
+        raise error
+
+    response: dict[str, Any] = app.resolve(http_event("health"), Context())
+    return response
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (errors.MalformedBodyError("m"), 400, "malformed_body"),
+        (errors.NotFoundError("m"), 404, "not_found"),
+        (errors.ConflictError("m"), 409, "conflict"),
+        (errors.RequestTooLargeError("m"), 413, "request_too_large"),
+        (errors.UnsupportedMediaTypeError("m"), 415, "unsupported_media_type"),
+        (errors.InvalidRequestError("m"), 422, "invalid_request"),
+        (errors.PromptTooLongError("m"), 422, "prompt_too_long"),
+        (errors.ModelError("m"), 502, "model_error"),
+        (errors.ModelNotFoundError("m"), 503, "model_not_found"),
+        (errors.ModelUnavailableError("m"), 503, "model_unavailable"),
+        (errors.EmbeddingError("m"), 503, "embedding_error"),
+        (errors.StoreError("m"), 503, "store_error"),
+        (errors.ModelTimeoutError("m"), 504, "model_timeout"),
+    ],
+)
+def test_error_shape(error: RouterError, status: int, code: str) -> None:
+    """Every error of the router has its status and the one shape, and 503 says when to try again."""
+    response = answer_to(error)
+
+    assert status == response["statusCode"]
+    assert {"error": {"code": code, "message": "m", "request_id": "Oc1bPhTvoAMEJ3A="}} == body_of(response)
+    assert ("2" if status == 503 else None) == response["headers"].get("Retry-After")
+    assert "application/json" == response["headers"]["Content-Type"]
+
+
+@pytest.mark.parametrize(
+    "error", [errors.ConfigError(["SECRET: is required"]), RouterError("secret"), ValueError("secret")]
+)
+def test_internal_error(error: Exception) -> None:
+    """What a caller can do nothing about is a 500 that tells nothing of the inside."""
+    response = answer_to(error)
+
+    assert 500 == response["statusCode"]
+    assert ("internal_error", "the router failed") == (
+        body_of(response)["error"]["code"],
+        body_of(response)["error"]["message"],
+    )
+
+
+def test_error_field() -> None:
+    """An error about a field names it."""
+    response = answer_to(InvalidRequestError("is required", field="message"))
+
+    assert "message" == body_of(response)["error"]["field"]
+
+
+def test_unknown_path() -> None:
+    """A path without a route has the same shape as every other error."""
+    response = create_api().resolve(http_event("health"), Context())
+
+    assert (404, "not_found") == (response["statusCode"], body_of(response)["error"]["code"])
+
+
+def test_every_error_has_a_status() -> None:
+    """Every error that a caller can cause or wait out has a status below 500 or a documented one."""
+    concrete = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RouterError)} - {
+        RouterError,
+        errors.ConfigError,
+    }
+
+    assert concrete == set(STATUS)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("model_timeout", 504), ("model_not_found", 503), ("store_error", 503), ("unheard_of", 502)]
+)
+def test_failure_status(code: str, status: int) -> None:
+    """A job's failure has the status of its error; an unknown one is the model's."""
+    assert status == failure_status(Failure(code=code, message=""))
+
+
+def test_tenant() -> None:
+    """The tenant comes from the authorizer alone; without one there is the default tenant."""
+    event = http_event("chat", {"message": "a", "tenant": "evil"})
+    anonymous = tenant_of(event)
+    event["requestContext"]["authorizer"] = {"lambda": {"tenant": "acme"}}
+
+    assert ("default", "acme") == (anonymous, tenant_of(event))
+
+
+def test_respond() -> None:
+    """A response is JSON with the headers it was given."""
+    response = respond({"a": "ä"}, 202, {"Location": "/x"})
+
+    assert (202, '{"a":"ä"}', "/x") == (response.status_code, response.body, response.headers["Location"])
+
+
+def test_error_response() -> None:
+    """A handler can answer with the one shape without raising."""
+    app = create_api()
+
+    @app.get("/health")
+    def route() -> Response[str]:
+        return error_response(app, 502, "model_error", "odd")
+
+    response = app.resolve(http_event("health"), Context())
+
+    assert (502, "odd") == (response["statusCode"], body_of(response)["error"]["message"])

@@ -1,0 +1,62 @@
+import msgspec
+
+from llm_router.box import BoxState, InstalledModel, ResidentModel
+from llm_router.classification import Complexity
+from llm_router.costs import price_book
+from llm_router.ports import BoxSighting
+from status.catalogue import ModelsResponse, TierModel, prices_of
+from tests.fakes import NOW_MS
+
+TIERS = {
+    Complexity.SIMPLE: "ollama/tinyllama",
+    Complexity.MEDIUM: "ollama/llama3.2",
+    Complexity.COMPLEX: "ollama/absent",
+}
+TINY = InstalledModel(name="tinyllama:latest", size_bytes=637_700_138)
+LLAMA = InstalledModel(name="llama3.2:latest", size_bytes=2_019_393_189)
+RESIDENT = ResidentModel(
+    name="tinyllama:latest", size_bytes=900_000_000, context_length=2048, expires_at="2318-01-01T00:00:00Z"
+)
+PRICES = prices_of("0.145", "gpt-4", price_book())
+
+
+def test_seen_box() -> None:
+    """Each tier's model is shown with whether the box has it on disk and in memory."""
+    state = BoxState(version="0.31.0", installed=(TINY, LLAMA), resident=(RESIDENT,))
+    response = ModelsResponse.of(TIERS, BoxSighting(checked_at_ms=NOW_MS, state=state), PRICES)
+
+    assert {
+        Complexity.SIMPLE: TierModel(model="ollama/tinyllama", installed=True, resident=True),
+        Complexity.MEDIUM: TierModel(model="ollama/llama3.2", installed=True, resident=False),
+        Complexity.COMPLEX: TierModel(model="ollama/absent", installed=False, resident=False),
+    } == response.tiers
+    assert ((TINY, LLAMA), (RESIDENT,), NOW_MS) == (response.installed, response.resident, response.checked_at_ms)
+
+
+def test_unseen_box() -> None:
+    """Of a box that nobody has looked at nothing is claimed."""
+    response = ModelsResponse.of(TIERS, None, PRICES)
+
+    assert TierModel(model="ollama/tinyllama", installed=None, resident=None) == response.tiers[Complexity.SIMPLE]
+    assert ((), (), None) == (response.installed, response.resident, response.checked_at_ms)
+
+
+def test_unreachable_box() -> None:
+    """Of a box that could not be reached only the time of the look is known."""
+    response = ModelsResponse.of(TIERS, BoxSighting(checked_at_ms=NOW_MS, state=None), PRICES)
+
+    assert (None, NOW_MS) == (response.tiers[Complexity.SIMPLE].resident, response.checked_at_ms)
+
+
+def test_prices() -> None:
+    """The box's price, the baseline and all list prices are shown with their date, exactly as they are set."""
+    shown = msgspec.to_builtins(PRICES)
+
+    assert ("0.145", "gpt-4", "2026-11-22") == (
+        shown["instance_usd_per_hour"],
+        shown["baseline_model"],
+        shown["retrieved"],
+    )
+    assert {"input_usd_per_million_tokens": "30", "output_usd_per_million_tokens": "60"} == shown["list_prices"][
+        "gpt-4"
+    ]

@@ -1,0 +1,128 @@
+from collections.abc import Callable
+
+import pytest
+
+from llm_router.box import BoxState
+from llm_router.errors import EmbeddingError, StoreError
+from llm_router.ports import BoxSighting
+from status.health import STALE_AFTER_MS, Health, HealthResponse, Part, PartStatus
+from tests.fakes import NOW_MS, FakeStatusStore, SettableClock
+
+SEEN = BoxSighting(checked_at_ms=NOW_MS - 20_000, state=BoxState(version="0.31.0", installed=(), resident=()))
+SEEN_STATUS = FakeStatusStore(SEEN)
+
+
+def fine() -> None:
+    """Pass."""
+
+
+def broken() -> None:
+    """Fail as a part does."""
+    raise StoreError("the table is gone")
+
+
+def report(
+    *,
+    table: Callable[[], object] = fine,
+    embedder: Callable[[], object] = fine,
+    box: Callable[[], BoxSighting | None] = SEEN_STATUS.box,
+) -> HealthResponse:
+    """Ask an essential table, a helpful embedder and the box."""
+    return Health(
+        essential={"job_table": table}, helpful={"embedder": embedder}, box=box, clock=SettableClock()
+    ).report()
+
+
+def test_all_is_well() -> None:
+    """When every part works the router is well, and tells what the box runs and when it was last looked at."""
+    assert (
+        HealthResponse(
+            status=PartStatus.OK,
+            parts={
+                "job_table": Part(status=PartStatus.OK),
+                "embedder": Part(status=PartStatus.OK),
+                "ollama": Part(status=PartStatus.OK, detail="Ollama 0.31.0", age_ms=20_000),
+            },
+        )
+        == report()
+    )
+
+
+def test_essential_part() -> None:
+    """Without an essential part the router is unavailable, and the part says why."""
+    health = report(table=broken)
+
+    assert PartStatus.UNAVAILABLE == health.status
+    assert Part(status=PartStatus.UNAVAILABLE, detail="the table is gone") == health.parts["job_table"]
+
+
+def test_helpful_part() -> None:
+    """Without a helpful part the router is degraded, and still answers."""
+
+    def no_model() -> None:
+        raise EmbeddingError("no model")
+
+    health = report(embedder=no_model)
+
+    assert (PartStatus.DEGRADED, PartStatus.DEGRADED) == (health.status, health.parts["embedder"].status)
+
+
+def test_worst_part_decides() -> None:
+    """The router is as bad as its worst part."""
+    assert PartStatus.UNAVAILABLE == report(embedder=broken, table=broken).status
+
+
+def test_bug_is_not_hidden() -> None:
+    """A check that fails for a reason of its own is not taken for a broken part."""
+
+    def bug() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        report(table=bug)
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "status"),
+    [(0, PartStatus.OK), (STALE_AFTER_MS, PartStatus.OK), (STALE_AFTER_MS + 1, PartStatus.DEGRADED)],
+)
+def test_old_news(age_ms: int, status: PartStatus) -> None:
+    """What was last seen more than three minutes ago is not trusted any more."""
+    seen = BoxSighting(checked_at_ms=NOW_MS - age_ms, state=SEEN.state)
+    health = report(box=lambda: seen)
+
+    assert (status, age_ms) == (health.parts["ollama"].status, health.parts["ollama"].age_ms)
+
+
+def test_box_from_the_future() -> None:
+    """A sighting by a machine whose clock is ahead is not negative in age."""
+    seen = BoxSighting(checked_at_ms=NOW_MS + 5, state=SEEN.state)
+
+    assert 0 == report(box=lambda: seen).parts["ollama"].age_ms
+
+
+def test_unreachable_box() -> None:
+    """A box that could not be reached makes the router unavailable, with the reason."""
+    seen = BoxSighting(checked_at_ms=NOW_MS, state=None, reason="connection refused")
+    health = report(box=lambda: seen)
+
+    assert PartStatus.UNAVAILABLE == health.status
+    assert Part(status=PartStatus.UNAVAILABLE, detail="connection refused", age_ms=0) == health.parts["ollama"]
+
+
+def test_nobody_has_looked() -> None:
+    """Before the first look nobody knows, and the router does not claim to be well."""
+    health = report(box=lambda: None)
+
+    assert (PartStatus.UNAVAILABLE, "nobody has looked yet") == (health.status, health.parts["ollama"].detail)
+
+
+def test_unreadable_state() -> None:
+    """When the box's state cannot be read the report still comes."""
+
+    def unreadable() -> None:
+        raise StoreError("reading the box's state failed")
+
+    health = report(box=unreadable)
+
+    assert Part(status=PartStatus.UNAVAILABLE, detail="reading the box's state failed") == health.parts["ollama"]

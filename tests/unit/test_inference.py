@@ -1,0 +1,290 @@
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from llm_router.box import context_tokens
+from llm_router.errors import (
+    ConflictError,
+    ModelError,
+    ModelNotFoundError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+    NotFoundError,
+    PromptTooLongError,
+    RouterError,
+    StoreError,
+)
+from llm_router.inference import InferenceRunner, answer_limit_tokens
+from llm_router.jobs import answer_from_cache, succeeded, usage_record
+from llm_router.models import CacheTier, Generation, JobStatus, ModelCall
+from llm_router.semantic_cache import Hit
+from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_job
+from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeCacheStore, FakeJobStore, FakeModel, SettableClock
+
+DEADLINE_MS = NOW_MS + 100_000
+
+
+class World:
+    """A runner with one queued job, and the parts it is made of."""
+
+    def __init__(self, *script: str | Generation | RouterError | Callable[[], object], step_ms: int = 0) -> None:
+        self.clock = SettableClock(step_ms=step_ms)
+        self.store = FakeCacheStore()
+        self.jobs = FakeJobStore(self.clock)
+        self.model = FakeModel(*script)
+        self.runner = InferenceRunner(
+            jobs=self.jobs, cache=self.store, model=self.model, costs=COSTS, clock=self.clock, cache_ttl_hours=2
+        )
+        self.jobs.open(make_job(embedding=(1.0, 0.0), temperature=0.5, system_prompt="Be brief."))
+
+    def run(self) -> None:
+        """Run the job."""
+        self.runner.run("req_1", deadline_ms=DEADLINE_MS)
+
+
+def test_answer() -> None:
+    """The job gets the text, the tokens, the box's time and both prices, and leaves one record of the same figures."""
+    world = World("A ", "language.", make_generation())
+    world.clock.advance(40)
+    world.run()
+    job, usage = world.jobs.get("req_1"), world.jobs.usage["req_1"]
+    # 7 ms at 100 nano-dollars; 10 tokens in at 30,000 and 20 out at 60,000
+    expected = make_answer(busy_ms=7, actual_nano_usd=700, baseline_nano_usd=1_500_000)
+
+    assert (JobStatus.SUCCEEDED, expected, NOW_MS + 40) == (job.status, job.answer, job.finished_at_ms)
+    assert usage_record(job) == usage
+    assert (7, 700, 1_500_000, 40) == (
+        usage.busy_ms,
+        usage.actual_nano_usd,
+        usage.baseline_nano_usd,
+        usage.latency_ms,
+    )
+
+
+def test_question_to_the_model() -> None:
+    """The model is asked what the user wrote, with the caller's options, until the deadline."""
+    world = World(make_generation())
+    world.run()
+
+    assert [
+        ModelCall(model=TINY, prompt="What is Python?", system_prompt="Be brief.", max_tokens=512, temperature=0.5)
+    ] == world.model.calls
+    assert [DEADLINE_MS] == world.model.deadlines_ms
+    assert world.model.closed
+
+
+def test_answer_is_remembered() -> None:
+    """The answer is stored where the question's lookup said, with its vector, for as long as the setting says."""
+    world = World(make_generation())
+    world.run()
+    entry = make_entry(expires_at=NOW_MS // 1000 + 2 * 3600)
+
+    assert {("ns", entry.entry_id): (entry, (1.0, 0.0))} == world.store.entries
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ModelUnavailableError("gone"), "model_unavailable"),
+        (ModelNotFoundError("not there"), "model_not_found"),
+        (PromptTooLongError("too long"), "prompt_too_long"),
+        (ModelTimeoutError("too late"), "model_timeout"),
+        (ModelError("odd"), "model_error"),
+    ],
+)
+def test_model_error(error: ModelError, code: str) -> None:
+    """A model that fails makes a failed job with the reason, a record, and no cache entry; the text so far is kept."""
+    world = World("A ", error, step_ms=1000)
+    world.run()
+    job = world.jobs.get("req_1")
+
+    assert (JobStatus.FAILED, code, str(error)) == (
+        job.status,
+        job.failure and job.failure.code,
+        job.failure and job.failure.message,
+    )
+    assert "A " == job.partial_text
+    assert JobStatus.FAILED == world.jobs.usage["req_1"].status
+    assert {} == world.store.entries
+
+
+def test_stream_without_an_end() -> None:
+    """A model that falls silent without its closing figures has failed."""
+    world = World("A ")
+    world.run()
+    job = world.jobs.get("req_1")
+
+    assert (JobStatus.FAILED, "model_unavailable") == (job.status, job.failure and job.failure.code)
+
+
+@pytest.mark.parametrize(
+    "generation",
+    [
+        make_generation(done_reason="length"),
+        make_generation(done_reason="load"),
+        make_generation(""),
+        make_generation(" \n"),
+    ],
+    ids=["length", "load", "empty", "blank"],
+)
+def test_not_remembered(generation: Generation) -> None:
+    """A cut or empty answer is given, but not stored."""
+    world = World(generation)
+    world.run()
+    job = world.jobs.get("req_1")
+
+    assert (JobStatus.SUCCEEDED, generation.text, generation.done_reason) == (
+        job.status,
+        job.answer and job.answer.text,
+        job.answer and job.answer.done_reason,
+    )
+    assert {} == world.store.entries
+
+
+def test_stored_answer_is_not_stored_again() -> None:
+    """A job that the cache answered leaves the cache as it is."""
+    world = World()
+    hit = answer_from_cache(Hit(make_entry(), CacheTier.EXACT, 1.0), COSTS)
+    finished = succeeded(world.jobs.get("req_1"), hit, NOW_MS)
+    world.jobs.finish(finished, usage_record(finished))
+    world.run()
+
+    assert {} == world.store.entries
+
+
+def test_followers() -> None:
+    """Requests that joined get the same answer, and the next equal one starts anew."""
+    world = World(make_generation())
+    world.jobs.open(make_job("req_2"))
+    world.run()
+    follower = world.jobs.get("req_2")
+
+    assert "A language." == (follower.answer and follower.answer.text)
+    assert world.jobs.usage["req_2"].joined
+    assert world.jobs.open(make_job("req_3"))
+
+
+@pytest.mark.parametrize("crash", ["followers", "close_flight"])
+def test_crash_after_the_end(crash: str) -> None:
+    """After a crash between the job's end and the rest, the rest is done by running again, without the model."""
+    world = World(make_generation())
+    world.jobs.open(make_job("req_2"))
+    world.jobs.broken, world.store.broken = {crash}, {"put"}
+    with pytest.raises(StoreError):
+        world.run()
+    before = world.jobs.get("req_1"), world.jobs.usage["req_1"]
+    world.jobs.broken = world.store.broken = set()
+    world.clock.advance(60_000)
+    world.run()
+
+    assert before == (world.jobs.get("req_1"), world.jobs.usage["req_1"])
+    assert 1 == len(world.model.calls)
+    assert [make_entry(expires_at=NOW_MS // 1000 + 2 * 3600)] == [entry for entry, _ in world.store.entries.values()]
+    assert JobStatus.SUCCEEDED == world.jobs.get("req_2").status
+    assert world.jobs.open(make_job("req_3"))
+
+
+def test_cache_that_takes_nothing() -> None:
+    """An answer that the cache refuses reaches everybody who joined; the error asks for another run."""
+    world = World(make_generation())
+    world.jobs.open(make_job("req_2"))
+    world.store.broken = {"put"}
+    with pytest.raises(StoreError):
+        world.run()
+
+    assert [JobStatus.SUCCEEDED] * 2 == [world.jobs.get(name).status for name in ("req_1", "req_2")]
+
+
+@pytest.mark.parametrize(
+    ("step_ms", "written"), [(300, ["abcd"]), (500, ["ab", "abcd"]), (1000, ["a", "ab", "abc", "abcd"])]
+)
+def test_progress(step_ms: int, written: list[str]) -> None:
+    """The text so far is shown once a second at most."""
+    world = World(
+        *[step for letter in "abcd" for step in (lambda: world.clock.advance(step_ms), letter)],
+        make_generation("abcd"),
+    )
+    world.run()
+
+    assert written == world.jobs.progress
+
+
+def test_progress_that_cannot_be_shown() -> None:
+    """A table that refuses the text so far does not cost the generation."""
+    world = World("A ", make_generation(), step_ms=1000)
+    world.jobs.broken = {"write_progress"}
+    world.run()
+
+    assert JobStatus.SUCCEEDED == world.jobs.get("req_1").status
+
+
+def test_cancelled_while_running() -> None:
+    """A cancelled job stays cancelled, the stream is closed, and nothing is billed or stored."""
+    world = World(lambda: cancel(world), "A ", "language.", make_generation(), step_ms=1000)
+    world.run()
+
+    assert JobStatus.CANCELLED == world.jobs.get("req_1").status
+    assert ({}, {}) == (world.jobs.usage, world.store.entries)
+    assert world.model.closed
+
+
+def test_cancelled_at_the_last_moment() -> None:
+    """A job that is cancelled after the last piece of text is not finished over it."""
+    world = World("A language.", lambda: cancel(world), make_generation())
+    world.run()
+
+    assert JobStatus.CANCELLED == world.jobs.get("req_1").status
+    assert ({}, {}) == (world.jobs.usage, world.store.entries)
+
+
+def test_escalated_while_running() -> None:
+    """A job that went elsewhere is left alone, and whoever joined goes on waiting."""
+    world = World(lambda: cancel(world, JobStatus.ESCALATED), "A ", make_generation(), step_ms=1000)
+    world.jobs.open(make_job("req_2"))
+    with pytest.raises(ConflictError):
+        world.run()
+
+    assert [JobStatus.ESCALATED, JobStatus.QUEUED] == [world.jobs.get(name).status for name in ("req_1", "req_2")]
+
+
+def test_job_in_other_hands() -> None:
+    """A job that another worker holds is not run a second time."""
+    world = World(make_generation())
+    world.jobs.start("req_1", lease_until_ms=NOW_MS)
+    with pytest.raises(ConflictError):
+        world.run()
+
+    assert [] == world.model.calls
+
+
+def test_job_of_a_dead_worker() -> None:
+    """A job whose worker's lease is over is run by the next."""
+    world = World(make_generation())
+    world.jobs.start("req_1", lease_until_ms=NOW_MS)
+    world.clock.advance(1)
+    world.run()
+
+    assert JobStatus.SUCCEEDED == world.jobs.get("req_1").status
+
+
+def test_expired_job() -> None:
+    """A job that has expired is not run."""
+    world = World(make_generation())
+    world.clock.advance(JOB_LIFE_MS)
+    with pytest.raises(NotFoundError):
+        world.run()
+
+    assert [] == world.model.calls
+
+
+@pytest.mark.parametrize(("model", "tokens"), [("ollama/tinyllama", 512), ("ollama/llama3.2", 1024)])
+def test_answer_limit(model: str, tokens: int) -> None:
+    """Unless the caller says otherwise an answer has 1024 tokens at most, and a quarter of the model's context."""
+    assert tokens == answer_limit_tokens(model)
+    assert tokens <= context_tokens(model) // 4
+
+
+def cancel(world: World, status: JobStatus = JobStatus.CANCELLED) -> None:
+    """Cancel the job behind the runner's back."""
+    world.jobs.jobs["req_1"] = replace(world.jobs.jobs["req_1"], status=status)

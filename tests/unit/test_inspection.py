@@ -1,0 +1,101 @@
+import pytest
+
+from cache_lookup.inspection import Inspector
+from llm_router.classification import Complexity, RuleClassifier
+from llm_router.errors import InvalidRequestError
+from llm_router.models import CacheQuestion, CacheTier
+from llm_router.routing import Router
+from llm_router.semantic_cache import SemanticCache
+from tests.builders import TINY, make_entry
+from tests.fakes import FakeCacheStore, FakeEmbedder, SettableClock
+
+QUESTION = CacheQuestion(message="What is Python?")
+REWORDED = CacheQuestion(message="what's Python")
+
+
+class World:
+    """An inspector and the parts it is made of."""
+
+    def __init__(self) -> None:
+        self.store = FakeCacheStore()
+        self.embedder = FakeEmbedder()
+        self.cache = SemanticCache(self.store, self.embedder, threshold=0.85, clock=SettableClock())
+        self.inspector = Inspector(
+            cache=self.cache,
+            classifier=RuleClassifier(),
+            router=Router(dict.fromkeys(Complexity, TINY)),
+            threshold=0.85,
+            ttl_hours=24,
+        )
+        namespace = self.cache.lookup("default", QUESTION, TINY).namespace
+        self.store.put(make_entry(namespace=namespace), self.embedder.embed("What is Python?"))
+
+
+def test_exact_hit() -> None:
+    """An exact hit is shown with its answer and without candidates."""
+    found = World().inspector.lookup("default", QUESTION)
+
+    assert (True, CacheTier.EXACT, 1.0, "A language.", TINY, ()) == (
+        found.hit,
+        found.cache_tier,
+        found.cache_similarity,
+        found.response,
+        found.model_used,
+        found.candidates,
+    )
+
+
+def test_semantic_hit() -> None:
+    """A semantic hit is shown with the candidates that were weighed."""
+    found = World().inspector.lookup("default", REWORDED)
+
+    assert (True, CacheTier.SEMANTIC) == (found.hit, found.cache_tier)
+    assert ["accepted"] == [candidate.reason for candidate in found.candidates]
+
+
+def test_miss() -> None:
+    """A miss is shown with why each candidate was not good enough."""
+    found = World().inspector.lookup("default", CacheQuestion(message="Who wrote Faust?"))
+
+    assert (False, None, None, None, None) == (
+        found.hit,
+        found.cache_tier,
+        found.cache_similarity,
+        found.response,
+        found.model_used,
+    )
+    assert ["below the similarity threshold"] == [candidate.reason for candidate in found.candidates]
+
+
+def test_unknown_forced_model() -> None:
+    """A model that chat would refuse is refused here too."""
+    with pytest.raises(InvalidRequestError):
+        World().inspector.lookup("default", CacheQuestion(message="Hello", force_model="gpt-4"))
+
+
+@pytest.mark.parametrize(
+    ("broken", "degraded"), [(None, ()), ("generation", ("cache",)), ("nearest", ("cache_index",))]
+)
+def test_stats(broken: str | None, degraded: tuple[str, ...]) -> None:
+    """The cache's settings are shown, with the parts that do not work right now."""
+    world = World()
+    world.store.broken = {broken} if broken else set()
+    world.store.generations["default"] = 3
+    stats = world.inspector.stats("default")
+
+    assert (0.85, 24, "words-1", degraded) == (
+        stats.similarity_threshold,
+        stats.ttl_hours,
+        stats.embedder_version,
+        stats.degraded,
+    )
+    assert (0 if broken == "generation" else 3) == stats.generation
+
+
+def test_looking_leaves_no_trace() -> None:
+    """Looking into the cache writes nothing."""
+    world = World()
+    world.store.broken = {"put"}
+    world.inspector.lookup("default", REWORDED)
+
+    assert () == world.inspector.stats("default").degraded

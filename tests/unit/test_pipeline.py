@@ -1,0 +1,260 @@
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+from msgspec.structs import replace
+
+from llm_router.classification import Complexity, RuleClassifier
+from llm_router.errors import InvalidRequestError, StoreError
+from llm_router.inference import InferenceRunner, answer_limit_tokens
+from llm_router.jobs import succeeded, usage_record
+from llm_router.models import CacheTier, Job, JobStatus, Source
+from llm_router.pipeline import Pipeline
+from llm_router.ports import CacheEntry
+from llm_router.routing import Router
+from llm_router.semantic_cache import SemanticCache
+from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_request
+from tests.fakes import NOW_MS, FakeCacheStore, FakeEmbedder, FakeJobStore, FakeModel, SettableClock
+
+LARGE = "ollama/llama3.2"
+COMPLEX = (
+    "Design a distributed, fault-tolerant message queue with sharding and replication. Explain step by step why you "
+    "would choose eventual consistency, compare the trade-offs, and analyze how load balancing affects latency."
+)
+
+
+class World:
+    """A pipeline and the parts it is made of."""
+
+    def __init__(self, dispatch: Callable[[str], None] | None = None, **pipeline: object) -> None:
+        self.clock = SettableClock()
+        self.store = FakeCacheStore()
+        self.jobs = FakeJobStore(self.clock)
+        self.embedder = FakeEmbedder()
+        self.dispatched: list[str] = []
+        numbers = count(1)
+        parts: dict[str, object] = {
+            "classifier": RuleClassifier(),
+            "router": Router({Complexity.SIMPLE: TINY, Complexity.MEDIUM: TINY, Complexity.COMPLEX: LARGE}),
+            "cache": SemanticCache(self.store, self.embedder, threshold=0.85, clock=self.clock),
+            "jobs": self.jobs,
+            "costs": COSTS,
+            "dispatch": dispatch or self.dispatched.append,
+            "clock": self.clock,
+            "new_id": lambda: f"req_{next(numbers)}",
+        }
+        self.pipeline = Pipeline(**parts | pipeline)
+
+    def submit(self, message: str = "What is Python?", **fields: object) -> Job:
+        """Submit a request."""
+        return self.pipeline.submit(make_request(message, **fields), tenant="default", source=Source.HTTP)
+
+    def answer(self, job: Job) -> None:
+        """Let the model answer a job, and the cache take it in."""
+        finished = succeeded(job, make_answer(), self.clock())
+        self.jobs.finish(finished, usage_record(finished))
+        self.jobs.close_flight(job, followers=self.jobs.followers(job))
+        self.store.put(entry_of(job), job.embedding)
+
+
+def entry_of(job: Job) -> CacheEntry:
+    """Return the cache entry of a job's answer."""
+    return make_entry(job.prompt, job.namespace)
+
+
+def test_miss() -> None:
+    """What the cache cannot answer becomes a queued job for the graded model and is dispatched; no record yet."""
+    world = World()
+    job = world.submit()
+
+    assert ["req_1"] == world.dispatched
+    assert job == world.jobs.get("req_1")
+    assert (JobStatus.QUEUED, Source.HTTP, Complexity.SIMPLE, TINY) == (
+        job.status,
+        job.source,
+        job.complexity,
+        job.model,
+    )
+    assert (answer_limit_tokens(TINY), None, None) == (job.max_tokens, job.temperature, job.system_prompt)
+    assert tuple(world.embedder.embed("What is Python?")) == job.embedding
+    assert {} == world.jobs.usage
+
+
+def test_complex_prompt() -> None:
+    """A complex prompt goes to the complex tier's model, as the user wrote it."""
+    job = World().submit(f"  {COMPLEX}")
+
+    assert (Complexity.COMPLEX, LARGE, f"  {COMPLEX}") == (job.complexity, job.model, job.prompt)
+
+
+def test_caller_options() -> None:
+    """A forced model, an instruction, a length and a temperature reach the job."""
+    job = World().submit(force_model=LARGE, system_prompt="Be brief.", max_tokens=9, temperature=0.0)
+
+    assert (LARGE, "Be brief.", 9, 0.0) == (job.model, job.system_prompt, job.max_tokens, job.temperature)
+
+
+def test_unknown_forced_model() -> None:
+    """An unknown model is refused before anything is stored."""
+    world = World()
+    with pytest.raises(InvalidRequestError):
+        world.submit(force_model="ollama/unknown")
+
+    assert ({}, []) == (world.jobs.jobs, world.dispatched)
+
+
+def test_exact_hit() -> None:
+    """A repeat is answered at once: the job is finished, one usage record is there, and nothing is dispatched."""
+    world = World()
+    world.answer(world.submit())
+    world.clock.advance(1000)
+    job = world.submit(" What is  Python?")
+    usage = world.jobs.usage["req_2"]
+
+    assert (JobStatus.SUCCEEDED, "A language.", CacheTier.EXACT, NOW_MS + 1000) == (
+        job.status,
+        job.answer and job.answer.text,
+        job.answer and job.answer.tier,
+        job.finished_at_ms,
+    )
+    assert job == world.jobs.get("req_2")
+    assert (CacheTier.EXACT, 0, 1_500_000) == (usage.tier, usage.actual_nano_usd, usage.baseline_nano_usd)
+    assert ["req_1"] == world.dispatched
+
+
+def test_semantic_hit() -> None:
+    """A rewording is answered from the semantic tier."""
+    world = World()
+    world.answer(world.submit())
+    job = world.submit("what's Python")
+
+    assert job.answer is not None
+    assert CacheTier.SEMANTIC == job.answer.tier
+
+
+def test_equal_questions_at_once() -> None:
+    """The same question asked again while the first is under way joins it: both are jobs, one is dispatched."""
+    world = World()
+    first, second = world.submit(), world.submit()
+
+    assert (JobStatus.QUEUED, JobStatus.QUEUED) == (first.status, second.status)
+    assert ["req_1"] == world.dispatched
+    assert ["req_2"] == world.jobs.followers(first)
+
+
+def test_skip_cache() -> None:
+    """Who skips the cache gets an answer of their own, which nobody joins and the cache still takes in."""
+    world = World()
+    world.answer(world.submit())
+    one, two = world.submit(skip_cache=True), world.submit(skip_cache=True)
+
+    assert ["req_1", "req_2", "req_3"] == world.dispatched
+    assert (None, None) == (one.flight, two.flight)
+    assert (entry_of(one).namespace, entry_of(one).entry_id) == (one.namespace, one.entry_id)
+    assert one.embedding is not None
+
+
+def test_failing_dispatch() -> None:
+    """When the queue refuses, the caller gets the error, and no queued job and no flight stay behind."""
+
+    def refuse(_: str) -> None:
+        raise StoreError("the queue is gone")
+
+    world = World(refuse)
+    with pytest.raises(StoreError, match="the queue is gone"):
+        world.submit()
+    job = world.jobs.get("req_1")
+
+    assert (JobStatus.FAILED, "store_error") == (job.status, job.failure and job.failure.code)
+    assert JobStatus.FAILED == world.jobs.usage["req_1"].status
+    assert world.jobs.open(replace(job, job_id="next"))
+
+
+def test_failing_job_table() -> None:
+    """When the job cannot be stored, nothing is dispatched."""
+    world = World()
+    world.jobs.broken = {"open"}
+    with pytest.raises(StoreError):
+        world.submit()
+
+    assert [] == world.dispatched
+
+
+def test_answer_stored_between_look_and_claim() -> None:
+    """A request that finds the flight just closed takes the answer that the flight left in the cache."""
+
+    class SlowStore(FakeJobStore):
+        def open(self, job: Job) -> bool:
+            """Open a job, just after another worker stored the answer."""
+            world.store.put(entry_of(job), job.embedding)
+            return super().open(job)
+
+    world = World()
+    jobs = SlowStore(world.clock)
+    world = World(jobs=jobs)
+    job = world.submit()
+
+    assert (JobStatus.SUCCEEDED, CacheTier.EXACT) == (job.status, job.answer and job.answer.tier)
+    assert job == jobs.get("req_1")
+    assert ["req_1"] == list(jobs.usage)
+    assert [] == world.dispatched
+    assert jobs.open(replace(job, job_id="next"))
+
+
+@pytest.mark.parametrize("part", ["generation", "get", "nearest"])
+def test_broken_cache(part: str) -> None:
+    """A broken cache costs a generation, not an error, and the job says what was missing."""
+    world = World()
+    world.store.broken = {part}
+    job = world.submit()
+
+    assert ["req_1"] == world.dispatched
+    assert ("cache_index" if part == "nearest" else "cache",) == job.degraded
+
+
+def test_broken_embedder() -> None:
+    """Without the embedder the job goes on without a vector."""
+    world = World()
+    world.embedder.broken = True
+    job = world.submit()
+
+    assert (None, ("embedder",)) == (job.embedding, job.degraded)
+    assert ["req_1"] == world.dispatched
+
+
+def inline_world() -> World:
+    """Return a world whose dispatch runs the inference itself."""
+
+    def run(job_id: str) -> None:
+        runner.run(job_id, deadline_ms=world.clock() + 1000)
+
+    world = World(run)
+    runner = InferenceRunner(
+        jobs=world.jobs,
+        cache=world.store,
+        model=FakeModel("A ", make_generation()),
+        costs=COSTS,
+        clock=world.clock,
+        cache_ttl_hours=24,
+    )
+    return world
+
+
+def test_inline() -> None:
+    """Inference in the same process leaves a finished job, and the next one is a hit."""
+    world = inline_world()
+    world.submit()
+    again = world.submit()
+
+    assert JobStatus.SUCCEEDED == world.jobs.get("req_1").status
+    assert (CacheTier.EXACT, 0) == (again.answer and again.answer.tier, again.latency_ms)
+
+
+def test_inline_with_a_cache_that_takes_nothing() -> None:
+    """An answer that the cache refuses is still the caller's."""
+    world = inline_world()
+    world.store.broken = {"put"}
+    job = world.submit()
+
+    assert (JobStatus.SUCCEEDED, "A language.") == (job.status, job.answer and job.answer.text)
+    assert JobStatus.SUCCEEDED == world.jobs.usage["req_1"].status

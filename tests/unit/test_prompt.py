@@ -1,0 +1,83 @@
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from llm_router.prompt import canonicalise, entry_id
+
+PROMPT_LIKE = st.text(st.sampled_from("ab1²½ﬁ①\u00a0\u3000\u2028 \t\r\n`\u0301é\ufeff~") | st.characters(), max_size=40)
+
+
+@given(PROMPT_LIKE)
+@example("```a  \n b")
+@example("  \r\n\r x \n\n  y ``` `` ```\t")
+@example("²\u0301 ½\u0338")
+def test_idempotent(text: str) -> None:
+    """The canonical form of a canonical form is itself."""
+    once = canonicalise(text)
+
+    assert once == canonicalise(once)
+
+
+@given(st.lists(st.text(st.characters(categories=["L", "Nd"]), min_size=1), min_size=1), st.data())
+def test_white_space_between_words(words: list[str], data: st.DataObject) -> None:
+    """However much white space separates and surrounds the words of a line, the canonical form is the same."""
+    space = st.text(st.sampled_from(" \t\u00a0\u3000"), min_size=1, max_size=3)
+    spaced = data.draw(space).join(["", *words, ""])
+
+    assert canonicalise(" ".join(words)) == canonicalise(spaced)
+
+
+@pytest.mark.parametrize("one", ["10²", "CO₂", "1½", "x⁻¹"])
+def test_raised_lowered_and_fractional_characters_stay(one: str) -> None:
+    """A superscript, subscript or fraction is not turned into plain digits, which would be another question."""
+    assert one == canonicalise(one)
+
+
+def test_powers_are_not_numbers() -> None:
+    """10² and 102, and 1½ and 11/2, have different exact keys."""
+    keys = {entry_id(canonicalise(text)) for text in ("10²", "102", "1½", "11/2", "1 1/2")}
+
+    assert 5 == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [
+        ("ﬁle", "file"),
+        ("\uff30ython\uff1f", "Python?"),
+        ("e\u0301", "é"),
+        ("a\u00a0b", "a b"),
+        ("10² ﬁles", "10² files"),
+        ("one\r\ntwo\rthree", "one\ntwo\nthree"),
+        ("one \n \n\n two", "one\n two"),
+        ("  What   is\tPython?\n\n", "What is Python?"),
+        ("", ""),
+        (" \n\t ", ""),
+    ],
+)
+def test_same_question(written: str, same: str) -> None:
+    """Compatibility characters, line ends, and outer and repeated white space make no difference."""
+    assert same == canonicalise(written)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fix:\n```python\nif x:\n    a  =  1\n\n\n    b = 2\n```\nthanks",
+        "unfinished:\n```\nx   =  1",
+        "for x in y:\n    print(x)\n  done",
+    ],
+)
+def test_code_is_kept(text: str) -> None:
+    """White space inside fenced code and at the beginning of a line, where it may be code, stays."""
+    assert text == canonicalise(text)
+
+
+def test_case_and_punctuation_stay() -> None:
+    """Letters' case and punctuation are part of the question."""
+    assert "what is  Python".replace("  ", " ") != canonicalise("What is Python?")
+
+
+def test_entry_id_is_sha256() -> None:
+    """The exact key is the SHA-256 of the canonical prompt in UTF-8, in hex."""
+    assert "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" == entry_id("abc")

@@ -1,0 +1,100 @@
+import msgspec
+import pytest
+
+from llm_router.classification import Complexity, RuleClassifier
+from llm_router.jobs import failed, succeeded
+from llm_router.models import CacheTier, Failure, JobStatus
+from llm_router.responses import ClassifyResponse, describe
+from tests.builders import make_answer, make_job
+from tests.fakes import NOW_MS
+
+
+def test_answer() -> None:
+    """A finished job shows its answer, where it came from, and what it cost in dollars."""
+    job = succeeded(make_job(degraded=("cache_index",)), make_answer(baseline_nano_usd=1_500_000), NOW_MS + 40)
+
+    assert {
+        "response": "A language.",
+        "model_used": "ollama/tinyllama",
+        "complexity": "simple",
+        "was_cached": False,
+        "cache_tier": None,
+        "cache_similarity": None,
+        "input_tokens": 10,
+        "output_tokens": 20,
+        "actual_cost": 0.000003,
+        "baseline_cost": 0.0015,
+        "latency_ms": 40,
+        "request_id": "req_1",
+        "status": "succeeded",
+        "degraded": ("cache_index",),
+        "truncated": False,
+    } == msgspec.to_builtins(describe(job))
+
+
+def test_cached_answer() -> None:
+    """A stored answer shows its tier and its similarity to six decimals."""
+    answer = make_answer(tier=CacheTier.SEMANTIC, similarity=0.91234567)
+    described = msgspec.to_builtins(describe(succeeded(make_job(), answer, NOW_MS)))
+
+    assert (True, "semantic", 0.912346) == tuple(
+        described[name] for name in ("was_cached", "cache_tier", "cache_similarity")
+    )
+
+
+@pytest.mark.parametrize(("done_reason", "truncated"), [("stop", False), ("length", True)])
+def test_truncated(done_reason: str, truncated: bool) -> None:  # noqa: FBT001 - a test's parameter
+    """An answer that ran into its length limit says so."""
+    described = msgspec.to_builtins(describe(succeeded(make_job(), make_answer(done_reason=done_reason), NOW_MS)))
+
+    assert truncated is described["truncated"]
+
+
+def test_queued() -> None:
+    """A waiting request shows its state and nothing else."""
+    assert {"request_id": "req_1", "status": "queued"} == msgspec.to_builtins(describe(make_job()))
+
+
+def test_running() -> None:
+    """A running request shows its text so far."""
+    job = make_job(status=JobStatus.RUNNING, partial_text="A lang")
+
+    assert {"request_id": "req_1", "status": "running", "partial_response": "A lang"} == msgspec.to_builtins(
+        describe(job)
+    )
+
+
+def test_failed() -> None:
+    """A failed request shows why."""
+    job = failed(make_job(), Failure(code="model_timeout", message="too late"), NOW_MS)
+
+    assert {
+        "request_id": "req_1",
+        "status": "failed",
+        "error": {"code": "model_timeout", "message": "too late", "request_id": "req_1"},
+    } == msgspec.to_builtins(describe(job))
+
+
+def test_clock_that_went_back() -> None:
+    """A latency is never negative, even when two machines' clocks disagree."""
+    assert 0 == succeeded(make_job(), make_answer(), NOW_MS - 5).latency_ms
+
+
+def test_grade() -> None:
+    """A grade is shown with its features and the model it leads to."""
+    graded = RuleClassifier().classify("What is Python?")
+    response = msgspec.to_builtins(ClassifyResponse.of(graded, "ollama/tinyllama"))
+
+    assert (Complexity.SIMPLE, "ollama/tinyllama") == (response["complexity"], response["recommended_model"])
+    assert {
+        "word_count",
+        "char_count",
+        "has_code",
+        "reasoning_indicators",
+        "technical_term_count",
+        "system_design_terms",
+        "is_multi_step",
+        "has_question_mark",
+        "sentence_count",
+        "total_score",
+    } == set(response["features"])

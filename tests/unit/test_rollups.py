@@ -1,0 +1,89 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_router.models import CacheTier, JobStatus, Source
+from llm_router.ports import RollupKey
+from llm_router.rollups import LATENCY_BUCKETS_MS, counters, rollup_key, total
+from tests.builders import TINY, make_usage
+
+
+def test_generated() -> None:
+    """A generated answer adds its tokens, time and money, and falls into one latency bucket."""
+    assert {
+        "requests": 1,
+        "succeeded_requests": 1,
+        "generated_requests": 1,
+        "input_tokens": 10,
+        "output_tokens": 20,
+        "busy_ms": 7,
+        "latency_ms": 40,
+        "actual_nano_usd": 700,
+        "baseline_nano_usd": 1_500_000,
+        "latency_ms_le_50": 1,
+    } == counters(make_usage())
+
+
+@pytest.mark.parametrize(
+    ("fields", "origin"),
+    [
+        ({}, "generated_requests"),
+        ({"joined": True}, "joined_requests"),
+        ({"tier": CacheTier.EXACT}, "exact_hits"),
+        ({"tier": CacheTier.SEMANTIC}, "semantic_hits"),
+        ({"tier": CacheTier.EXACT, "joined": True}, "exact_hits"),
+    ],
+)
+def test_origin(fields: dict[str, object], origin: str) -> None:
+    """An answered request is counted under exactly one origin."""
+    origins = {"generated_requests", "joined_requests", "exact_hits", "semantic_hits"}
+
+    assert {origin} == origins & counters(make_usage(**fields)).keys()
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
+def test_without_answer(status: JobStatus) -> None:
+    """A request without an answer counts as a request and by its status, and zeros are left out."""
+    nothing = {
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "busy_ms": 0,
+        "actual_nano_usd": 0,
+        "baseline_nano_usd": 0,
+        "latency_ms": 0,
+    }
+
+    assert {"requests": 1, f"{status}_requests": 1, "latency_ms_le_50": 1} == counters(
+        make_usage(status=status, **nothing)
+    )
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "bucket"),
+    [(0, "50"), (50, "50"), (51, "100"), (1000, "1000"), (240_000, "240000"), (240_001, "inf")],
+)
+def test_bucket(latency_ms: int, bucket: str) -> None:
+    """A bucket's bound is inclusive, and there is one for the slowest."""
+    assert 1 == counters(make_usage(latency_ms=latency_ms))[f"latency_ms_le_{bucket}"]
+
+
+@given(st.lists(st.integers(0, 500_000), max_size=20))
+def test_buckets_add_up(latencies_ms: list[int]) -> None:
+    """Every request is in one bucket."""
+    sums = total(counters(make_usage(latency_ms=latency_ms)) for latency_ms in latencies_ms)
+    buckets = [f"latency_ms_le_{bound}" for bound in (*LATENCY_BUCKETS_MS, "inf")]
+
+    assert len(latencies_ms) == sum(sums[bucket] for bucket in buckets) == sums["requests"]
+    assert sum(latencies_ms) == sums["latency_ms"]
+
+
+def test_key() -> None:
+    """A record is counted in the row of its tenant, day, model, grade, arm and source."""
+    usage = make_usage(tenant="acme", arm="b", source=Source.SQS)
+
+    assert RollupKey("acme", "2023-11-14", TINY, "simple", "b", "sqs") == rollup_key(usage)
+
+
+def test_total_of_nothing() -> None:
+    """Without rows every counter is 0."""
+    assert 0 == total([])["requests"]

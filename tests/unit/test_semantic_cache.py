@@ -1,0 +1,298 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from llm_router.models import CacheQuestion, CacheTier
+from llm_router.semantic_cache import Lookup, Scope, SemanticCache
+from tests.builders import TINY, make_entry
+from tests.fakes import NOW_MS, FakeCacheStore, FakeEmbedder, SettableClock
+
+QUESTION = CacheQuestion(message="What is Python?")
+REWORDED = CacheQuestion(message="what's Python")
+SCOPE = Scope(
+    tenant="default",
+    generation=0,
+    embedder_version="words-1",
+    model=TINY,
+    system_prompt=None,
+    conversation_id=None,
+    temperature=None,
+    max_tokens=None,
+)
+
+
+class FixedEmbedder(FakeEmbedder):
+    """Knows the cosine similarity of every text to the asked question."""
+
+    def __init__(self, similarities: dict[str, float]) -> None:
+        super().__init__()
+        self.similarities = similarities
+
+    def embed(self, text: str) -> list[float]:
+        """Return a unit vector at the wanted angle from (1, 0)."""
+        similarity = self.similarities.get(text, 1.0)
+        return [similarity, (1 - similarity**2) ** 0.5]
+
+
+class World:
+    """A cache and the parts it is made of."""
+
+    def __init__(self, embedder: FakeEmbedder | None = None, **options: Any) -> None:
+        self.store = FakeCacheStore()
+        self.embedder = embedder or FakeEmbedder()
+        self.clock = SettableClock()
+        self.cache = SemanticCache(self.store, self.embedder, clock=self.clock, **{"threshold": 0.85} | options)
+
+    def ask(self, question: CacheQuestion = QUESTION, **options: Any) -> Lookup:
+        """Look a question up."""
+        return self.cache.lookup("default", question, TINY, **options)
+
+    def remember(self, message: str, **fields: Any) -> None:
+        """Store an answer to a question of the usual scope."""
+        namespace = self.ask().namespace
+        self.store.put(make_entry(message, namespace, **fields), self.embedder.embed(message))
+
+
+def test_miss() -> None:
+    """An empty cache says where the answer belongs, and gives the vector to store it with."""
+    world = World()
+    lookup = world.ask()
+
+    assert lookup.hit is None
+    assert (SCOPE.namespace(), make_entry().entry_id, 0) == (lookup.namespace, lookup.entry_id, lookup.generation)
+    assert world.embedder.embed("What is Python?") == lookup.embedding
+    assert ((), ()) == (lookup.verdicts, lookup.degraded)
+
+
+def test_exact_before_semantic() -> None:
+    """The same words, but for white space, are served from the exact tier without embedding anything."""
+    world = World()
+    world.remember("What is Python?")
+    world.remember("what is python?", answer="Near, but not it.")
+    world.embedder.embedded.clear()
+    lookup = world.ask(CacheQuestion(message="  What  is Python? "))
+
+    assert lookup.hit is not None
+    assert ("A language.", CacheTier.EXACT, 1.0) == (lookup.hit.entry.answer, lookup.hit.tier, lookup.hit.similarity)
+    assert [] == world.embedder.embedded
+
+
+def test_rewording() -> None:
+    """Other words of the same meaning are served from the semantic tier, with their similarity."""
+    world = World()
+    world.remember("What is Python?")
+    lookup = world.ask(REWORDED)
+
+    assert lookup.hit is not None
+    assert CacheTier.SEMANTIC == lookup.hit.tier
+    assert 0.85 <= lookup.hit.similarity < 1.0
+    assert [("accepted", True)] == [(verdict.reason, verdict.served) for verdict in lookup.verdicts]
+
+
+def test_other_question() -> None:
+    """A question about something else is not served, and the verdict says why."""
+    world = World()
+    world.remember("What is Python?")
+    lookup = world.ask(CacheQuestion(message="Who wrote Faust?"))
+
+    assert lookup.hit is None
+    assert [("below the similarity threshold", False)] == [(each.reason, each.served) for each in lookup.verdicts]
+
+
+@pytest.mark.parametrize(("similarity", "served"), [(0.5, True), (0.4999999, False)])
+def test_threshold_is_inclusive(similarity: float, served: bool) -> None:  # noqa: FBT001 - a test's parameter
+    """A similarity equal to the threshold is enough, and a little less is not."""
+    world = World(FixedEmbedder({"stored": similarity, "What is Python?": 1.0}), threshold=0.5)
+    world.remember("stored")
+
+    assert served is (world.ask().hit is not None)
+
+
+@pytest.mark.parametrize(("floor", "served"), [(0.0, True), (0.6, True), (0.61, False)])
+def test_entry_floor(floor: float, served: bool) -> None:  # noqa: FBT001 - a test's parameter
+    """An entry may ask for more similarity than the threshold, never for less."""
+    world = World(FixedEmbedder({"stored": 0.6}), threshold=0.55)
+    world.remember("stored", similarity_floor=floor)
+    far = World(FixedEmbedder({"stored": 0.5}), threshold=0.55)
+    far.remember("stored", similarity_floor=floor)
+
+    assert served is (world.ask().hit is not None)
+    assert far.ask().hit is None
+
+
+def test_expired_candidate_is_skipped() -> None:
+    """An expired candidate, which the store may still hold, makes room for the next one."""
+    world = World(FixedEmbedder({"nearest": 0.99, "next": 0.9}))
+    world.remember("nearest", expires_at=NOW_MS // 1000)
+    world.remember("next", answer="Still good.")
+    lookup = world.ask()
+
+    assert lookup.hit is not None
+    assert "Still good." == lookup.hit.entry.answer
+    assert ["expired", "accepted"] == [verdict.reason for verdict in lookup.verdicts]
+
+
+def test_expired_exact_entry() -> None:
+    """An exact entry is served until its second of expiry, and not from then on."""
+    world = World()
+    world.remember("What is Python?", expires_at=NOW_MS // 1000 + 1)
+    world.clock.advance(999)
+    before = world.ask().hit
+    world.clock.advance(1)
+
+    assert before is not None
+    assert world.ask().hit is None
+
+
+def test_verifier() -> None:
+    """A candidate that the verifier refuses is passed over, with the verifier's reason."""
+
+    class NoAnswerAbout:
+        def refusal(self, asked: str, answered: str, similarity: float) -> str | None:
+            return f"{asked} is not {answered}" if answered == "nearest" else None
+
+    world = World(FixedEmbedder({"nearest": 0.99, "next": 0.9}), verifier=NoAnswerAbout())
+    world.remember("nearest")
+    world.remember("next")
+    lookup = world.ask()
+
+    assert ["What is Python? is not nearest", "accepted"] == [verdict.reason for verdict in lookup.verdicts]
+    assert lookup.hit is not None
+    assert "next" == lookup.hit.entry.prompt
+
+
+def test_at_most_five_candidates() -> None:
+    """Five candidates are weighed, and no more."""
+    world = World(FixedEmbedder({str(number): 0.9 for number in range(9)}))
+    for number in range(9):
+        world.remember(str(number), expires_at=0)
+
+    assert 5 == len(world.ask().verdicts)
+
+
+@pytest.mark.parametrize(
+    ("broken", "degraded"),
+    [("generation", ("cache",)), ("get", ("cache",)), ("nearest", ("cache_index",))],
+)
+def test_broken_store(broken: str, degraded: tuple[str, ...]) -> None:
+    """A failing store makes a miss that names the part; the question can still be answered and stored."""
+    world = World()
+    world.remember("What is Python?")
+    world.store.broken = {broken}
+    lookup = world.ask(REWORDED)
+
+    assert lookup.hit is None
+    assert degraded == lookup.degraded
+    assert lookup.embedding is not None
+
+
+def test_exact_hit_with_broken_index() -> None:
+    """The exact tier does not need the index."""
+    world = World()
+    world.remember("What is Python?")
+    world.store.broken = {"nearest"}
+
+    assert world.ask().hit is not None
+
+
+def test_broken_embedder() -> None:
+    """Without the embedder exact hits are still served, and a miss has no vector."""
+    world = World()
+    world.remember("What is Python?")
+    world.embedder.broken = True
+    missed = world.ask(REWORDED)
+
+    assert world.ask().hit is not None
+    assert (None, None, ("embedder",)) == (missed.hit, missed.embedding, missed.degraded)
+
+
+def test_without_reading() -> None:
+    """A caller who skips the cache gets no stored answer, but the answer's place and vector."""
+    world = World()
+    world.remember("What is Python?")
+    world.store.broken = {"get", "nearest"}
+    lookup = world.ask(read=False)
+
+    assert (None, ()) == (lookup.hit, lookup.degraded)
+    assert (SCOPE.namespace(), make_entry().entry_id) == (lookup.namespace, lookup.entry_id)
+    assert lookup.embedding is not None
+
+
+def test_again() -> None:
+    """A second look finds what was stored after the first; a failing store finds nothing."""
+    world = World()
+    lookup = world.ask()
+    before = world.cache.again(lookup)
+    world.remember("What is Python?")
+    after = world.cache.again(lookup)
+    world.store.broken = {"get"}
+
+    assert before is None
+    assert after is not None
+    assert world.cache.again(lookup) is None
+
+
+@pytest.mark.parametrize("field", Scope.__struct_fields__)
+def test_every_field_of_the_scope_separates(field: str) -> None:
+    """Changing any one part of what must be equal changes the namespace."""
+    other: dict[str, Any] = {
+        "tenant": "other",
+        "generation": 1,
+        "embedder_version": "words-2",
+        "model": "ollama/llama3.2",
+        "system_prompt": "Be brief.",
+        "conversation_id": "c1",
+        "temperature": 0.0,
+        "max_tokens": 1,
+    }
+
+    assert SCOPE.namespace() != msgspec.structs.replace(SCOPE, **{field: other[field]}).namespace()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("conversation_id", "c1"), ("system_prompt", "Be brief."), ("max_tokens", 9), ("temperature", 0.5)],
+)
+def test_fields_of_the_question_separate(field: str, value: object) -> None:
+    """An answer is not shared with the same words under another conversation, instruction, length or temperature."""
+    world = World()
+    world.remember("What is Python?")
+
+    assert world.ask(msgspec.structs.replace(QUESTION, **{field: value})).hit is None
+
+
+def test_tenant_model_and_generation_separate() -> None:
+    """An answer is shared neither with another tenant or model, nor after the tenant's cache was cleared."""
+    world = World()
+    world.remember("What is Python?")
+    other_tenant = world.cache.lookup("other", QUESTION, TINY).hit
+    other_model = world.cache.lookup("default", QUESTION, "ollama/llama3.2").hit
+    world.store.generations["default"] = 1
+    cleared = world.ask()
+
+    assert (None, None, None) == (other_tenant, other_model, cleared.hit)
+    assert 1 == cleared.generation
+
+
+def test_nothing_else_separates() -> None:
+    """Neither the words, the time nor the way a model was chosen changes the namespace."""
+    world = World()
+    first = world.ask().namespace
+    world.clock.advance(86_400_000)
+    forced = CacheQuestion(message="Something else entirely", force_model=TINY)
+
+    assert first == world.ask(forced).namespace
+
+
+def test_namespace_tells_nothing() -> None:
+    """A namespace is 64 hexadecimal digits, whatever the scope holds."""
+    namespace = msgspec.structs.replace(SCOPE, system_prompt="secret").namespace()
+
+    assert 64 == len(namespace)
+    assert set(namespace) <= set("0123456789abcdef")
+
+
+def test_embedder_version() -> None:
+    """The cache says which vectors it compares."""
+    assert "words-1" == World().cache.embedder_version

@@ -1,0 +1,75 @@
+import pytest
+from msgspec.structs import replace
+
+from chat.waiting import Waiter
+from llm_router.models import Job, JobStatus
+from tests.builders import make_job
+from tests.fakes import FakeJobStore, SettableClock
+
+
+class Sleeper:
+    """Lets time pass instead of sleeping, and finishes the job at its time."""
+
+    def __init__(self, done_after_ms: float = float("inf")) -> None:
+        self.clock = SettableClock()
+        self.jobs = FakeJobStore(self.clock)
+        self.job = make_job()
+        self.jobs.open(self.job)
+        self.done_at_ms = self.clock.now_ms + done_after_ms
+        self.pauses_ms: list[int] = []
+
+    def __call__(self, seconds: float) -> None:
+        """Sleep."""
+        self.pauses_ms.append(round(seconds * 1000))
+        self.clock.advance(round(seconds * 1000))
+        if self.clock.now_ms >= self.done_at_ms:
+            self.jobs.jobs[self.job.job_id] = replace(self.job, status=JobStatus.SUCCEEDED)
+
+    def wait(self, wait_seconds: float) -> Job:
+        """Wait for the job."""
+        return Waiter(self.jobs, self.clock, self).wait(self.job, wait_seconds)
+
+
+def test_pauses_grow() -> None:
+    """The job is read after 0.1 s, then less and less often, twice a second at the least."""
+    sleeper = Sleeper()
+    sleeper.wait(3)
+
+    assert [100, 150, 225, 338, 500, 500, 500, 500, 187] == sleeper.pauses_ms
+
+
+def test_done_in_time() -> None:
+    """A job that ends is returned at the next look."""
+    sleeper = Sleeper(done_after_ms=200)
+    job = sleeper.wait(25)
+
+    assert JobStatus.SUCCEEDED == job.status
+    assert [100, 150] == sleeper.pauses_ms
+
+
+def test_patience_ends() -> None:
+    """When the wait is over the job is returned as it stands, not later than asked for."""
+    sleeper = Sleeper()
+    began_ms = sleeper.clock.now_ms
+    job = sleeper.wait(1.25)
+
+    assert JobStatus.QUEUED == job.status
+    assert 1250 == sleeper.clock.now_ms - began_ms
+
+
+@pytest.mark.parametrize("wait_seconds", [0, -1])
+def test_no_patience(wait_seconds: float) -> None:
+    """Who does not want to wait does not."""
+    sleeper = Sleeper()
+
+    assert sleeper.job == sleeper.wait(wait_seconds)
+    assert [] == sleeper.pauses_ms
+
+
+def test_finished_already() -> None:
+    """A finished job is returned without a look."""
+    sleeper = Sleeper()
+    sleeper.job = replace(sleeper.job, status=JobStatus.FAILED)
+
+    assert sleeper.job == sleeper.wait(25)
+    assert [] == sleeper.pauses_ms
