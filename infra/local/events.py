@@ -22,6 +22,8 @@ def read_event(function: str, name: str, kind: str, properties: Mapping[str, Any
     """
     if kind not in _READERS:
         raise TemplateError(f"{function}.{name}: the twin has no events of type {kind}")
+    if unknown := properties.keys() - _PROPERTIES[kind]:
+        raise TemplateError(f"{function}.{name}: the twin does not do {', '.join(sorted(unknown))}")
     if not properties.get("Enabled", True) or properties.get("State", "ENABLED") == "DISABLED":
         return None
     try:
@@ -33,12 +35,12 @@ def read_event(function: str, name: str, kind: str, properties: Mapping[str, Any
 def _route(function: str, name: str, properties: Mapping[str, Any]) -> Route:
     if properties.get("Auth", {}).get("Authorizer", "NONE") != "NONE":
         raise TemplateError(f"{function}.{name}: the twin does not run authorizers")
+    if str(properties.get("PayloadFormatVersion", "2.0")) != "2.0":
+        raise TemplateError(f"{function}.{name}: the twin speaks payload format 2.0")
     return Route(function, properties["Method"].upper(), properties["Path"])
 
 
-def _queue_event(function: str, name: str, properties: Mapping[str, Any]) -> QueueEvent:
-    if "FilterCriteria" in properties:
-        raise TemplateError(f"{function}.{name}: the twin does not filter queue messages")
+def _queue_event(function: str, _: str, properties: Mapping[str, Any]) -> QueueEvent:
     return QueueEvent(
         function=function,
         queue=properties["Queue"].rsplit(":", 1)[-1],
@@ -88,4 +90,27 @@ _READERS: Final[Mapping[str, Callable[[str, str, Mapping[str, Any]], Event]]] = 
     "SQS": _queue_event,
     "DynamoDB": _stream_event,
     "Schedule": _schedule,
+}
+
+# ApiId names the one API there is; a record of a local run never gets old enough for MaximumRecordAgeInSeconds.
+_PROPERTIES: Final[Mapping[str, frozenset[str]]] = {
+    "HttpApi": frozenset({"ApiId", "Auth", "Method", "Path", "PayloadFormatVersion"}),
+    "SQS": frozenset(
+        {"BatchSize", "Enabled", "FunctionResponseTypes", "MaximumBatchingWindowInSeconds", "Queue", "ScalingConfig"}
+    ),
+    "DynamoDB": frozenset(
+        {
+            "BatchSize",
+            "BisectBatchOnFunctionError",
+            "DestinationConfig",
+            "Enabled",
+            "FilterCriteria",
+            "FunctionResponseTypes",
+            "MaximumRecordAgeInSeconds",
+            "MaximumRetryAttempts",
+            "StartingPosition",
+            "Stream",
+        }
+    ),
+    "Schedule": frozenset({"Description", "Enabled", "Input", "Name", "Schedule", "State"}),
 }

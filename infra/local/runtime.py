@@ -131,8 +131,10 @@ class Environment:
         """
         allowed_seconds = _INIT_SECONDS + self._function.timeout_seconds
         match self._next_signal(allowed_seconds):
-            case Ready():
+            case Ready() if self._process.poll() is None:
                 return None
+            case Ready():
+                return Failure(error_document("Runtime.ExitError", _exit_message(self._process.returncode)))
             case Failure() as failure:
                 self.kill()
                 return failure

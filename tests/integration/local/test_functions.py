@@ -1,6 +1,7 @@
 import io
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,10 +59,20 @@ def test_a_crashed_worker_fails_its_event_and_is_replaced(sample: Sample) -> Non
     assert after.init_ms is not None
 
 
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_a_worker_that_died_while_idle_is_replaced_in_silence(sample: Sample) -> None:
     """An environment that ends between two events costs nobody an error."""
     first = sample.twin.invoke("EchoFunction", {}).json()["context"]["pid"]
     os.kill(first, signal.SIGKILL)
+    while _is_alive(first):
+        time.sleep(0.01)
     second = sample.twin.invoke("EchoFunction", {})
 
     assert not second.is_error
