@@ -1,5 +1,6 @@
 """What a stream shows of writes that were refused, cancelled or raced, and what transactions restore."""
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +22,15 @@ def table(dynamodb: DynamoDBClient) -> DynamoDBClient:
     dynamodb.create_table(**table_request(StreamSpecification=stream))
     dynamodb.put_item(TableName="T", Item=item("a", vector(1, 0, 0)))
     return dynamodb
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Let the interpreter change threads as often as it can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture
@@ -92,6 +102,7 @@ def test_a_backup_is_not_changed_by_later_updates(table: DynamoDBClient) -> None
     assert before == table.get_item(TableName="Restored", Key={"pk": {"S": "a"}})["Item"]
 
 
+@pytest.mark.usefixtures("hasty_threads")
 def test_concurrent_conditional_updates_admit_no_one_too_many(table: DynamoDBClient) -> None:
     """A counter limited to 20 by its condition reaches exactly 20 under eight threads."""
 

@@ -17,6 +17,7 @@ from tests.contract.vector_tables import (
     refusal,
     scores,
     search,
+    search_schema,
     search_tenant,
     string_attributes,
     table_request,
@@ -42,6 +43,7 @@ BAD_VECTORS = [
         id="beyond float32",
     ),
     pytest.param(vector("NaN", 0, 0), "cannot be converted to a numeric value: NaN", id="not a number"),
+    pytest.param(vector("1_0", 0, 0), "cannot be converted to a numeric value: 1_0", id="a number to Python only"),
 ]
 
 
@@ -100,6 +102,24 @@ def test_a_search_attribute_of_the_wrong_type_is_refused(table: DynamoDBClient, 
 
     check_refusal(refusal(table.put_item, TableName="T", Item=entry), message)
     check_refusal(refusal(update, table, f"SET {attribute} = :v", {"N": "1"}), message)
+
+
+def test_a_malformed_number_is_refused_wherever_it_is(table: DynamoDBClient) -> None:
+    """A number inside a list is checked as one outside, in attributes no index looks at."""
+    note = {"L": [{"M": {"deep": {"N": "x"}}}]}
+    message = "cannot be converted to a numeric value: x"
+
+    check_refusal(refusal(table.put_item, TableName="T", Item=item("new") | {"note": note}), message)
+    check_refusal(refusal(update, table, "SET note = :v", note), message)
+
+
+def test_the_keys_of_the_table_keep_their_own_rules(dynamodb: DynamoDBClient) -> None:
+    """A key of the table that is also the HASH of an index is refused as a key of the table."""
+    index = vector_index("by-key", SearchSchema=search_schema("pk"))
+    dynamodb.create_table(**table_request([index], AttributeDefinitions=string_attributes("pk")))
+    actual = refusal(dynamodb.put_item, TableName="T", Item={"pk": {"N": "1"}})
+
+    check_refusal(actual, "Type mismatch for key pk expected: S actual: N")
 
 
 def test_an_empty_hash_value_is_refused(table: DynamoDBClient) -> None:
@@ -232,6 +252,20 @@ def test_a_cancelled_transaction_changes_nothing(table: DynamoDBClient) -> None:
     assert before == after
     assert item("a", vector(1, 0, 0), tenant="t1", category="c1", note="first") == stored(table)
     assert "later" in keys(search(table))
+
+
+def test_a_cancelled_transaction_restores_a_partition(dynamodb: DynamoDBClient) -> None:
+    """On a table with a range key, rows that a cancelled transaction added are gone."""
+    names = ("pk", "row")
+    schema = [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, ("HASH", "RANGE"), strict=True)]
+    attributes = string_attributes(*names)
+    dynamodb.create_table(**table_request([vector_index("plain")], KeySchema=schema, AttributeDefinitions=attributes))
+    dynamodb.put_item(TableName="T", Item=item("a", vector(1, 0, 0), row="1"))
+    puts = [{"Put": {"TableName": "T", "Item": item("a", vector(*[1] * length), row=str(length))}} for length in (3, 2)]
+    refusal(dynamodb.transact_write_items, TransactItems=puts)
+
+    assert dynamodb.scan(TableName="T")["Items"] == [item("a", vector(1, 0, 0), row="1")]
+    assert len(search(dynamodb)["SearchResults"]) == 1
 
 
 def test_an_empty_hash_value_fails_the_transaction_itself(table: DynamoDBClient) -> None:
