@@ -165,10 +165,11 @@ class FakeJobStore:
     def write_progress(self, job_id: str, partial_text: str) -> None:
         """Show text so far."""
         self._check("write_progress")
-        if self.jobs[job_id].status is not JobStatus.RUNNING:
+        job = self.jobs.get(job_id)
+        if job is None or job.status is not JobStatus.RUNNING:
             raise ConflictError("the request is finished or in other hands")
         self.progress.append(partial_text)
-        self.jobs[job_id] = replace(self.jobs[job_id], partial_text=partial_text)
+        self.jobs[job_id] = replace(job, partial_text=partial_text)
 
     def finish(self, job: Job, usage: UsageRecord) -> bool:
         """Write a finished job and its usage record, once."""

@@ -1,0 +1,55 @@
+"""The template's tables and queues on moto, inside the process."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+from mypy_boto3_dynamodb import DynamoDBClient
+from mypy_boto3_sqs import SQSClient
+
+from infra.local.template import load_template
+from infra.local.vectors import install
+from tests.fakes import SettableClock
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = load_template(ROOT / "template.yaml", endpoint_url="https://sqs.us-east-1.amazonaws.com")
+
+install()
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Clients of the mocked account."""
+
+    dynamodb: DynamoDBClient
+    sqs: SQSClient
+
+    def environment(self, function: str) -> Mapping[str, str]:
+        """Return the environment that the template gives a function."""
+        return TEMPLATE.functions[function].environment
+
+
+@pytest.fixture
+def cloud(clean_environ: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """Create the template's tables and queues, empty."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        cloud = Cloud(boto3.client("dynamodb"), boto3.client("sqs"))
+        for table in TEMPLATE.tables:
+            properties = dict(table.properties)
+            if "StreamSpecification" in properties:
+                # CloudFormation switches a stream on by naming its view type; the API wants it said.
+                properties["StreamSpecification"] = {"StreamEnabled": True} | properties["StreamSpecification"]
+            cloud.dynamodb.create_table(TableName=table.name, **properties)
+        for queue in TEMPLATE.queues:
+            cloud.sqs.create_queue(QueueName=queue.name, Attributes=queue.attributes)
+        yield cloud
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    """Return a clock that stands still."""
+    return SettableClock()

@@ -1,0 +1,303 @@
+"""One suite for the job table and for its stand-in, so that the stand-in cannot drift."""
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from llm_router.adapters.dynamodb import from_item
+from llm_router.adapters.dynamodb_jobs import FLIGHT_LEASE_MS, JOB_TTL_SECONDS, USAGE_TTL_SECONDS, DynamoJobStore
+from llm_router.errors import ConflictError, NotFoundError
+from llm_router.jobs import failed, succeeded, usage_record
+from llm_router.models import CacheTier, Failure, Job, JobStatus, UsageRecord
+from llm_router.ports import JobStore
+from tests.builders import make_answer, make_job
+from tests.fakes import NOW_MS, FakeJobStore, SettableClock
+from tests.integration.conftest import Cloud
+
+JOB_LIFE_MS = JOB_TTL_SECONDS * 1000
+FAILURE = Failure(code="model_timeout", message="too late")
+
+
+class Home:
+    """A store, and a way to see its usage records."""
+
+    def __init__(self, store: JobStore, cloud: Cloud | None) -> None:
+        self.store = store
+        self._cloud = cloud
+
+    def usage(self) -> dict[str, UsageRecord]:
+        """Return all usage records by request."""
+        if isinstance(self.store, FakeJobStore):
+            return self.store.usage
+        assert self._cloud is not None
+        items = self._cloud.dynamodb.scan(TableName="UsageTable")["Items"]
+        records = [msgspec.convert(from_item(item), UsageRecord) for item in items]
+        return {record.request_id: record for record in records}
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def home(request: pytest.FixtureRequest, clock: SettableClock) -> Home:
+    """Run every case on both stores."""
+    if request.param == "fake":
+        return Home(FakeJobStore(clock), None)
+    cloud: Cloud = request.getfixturevalue("cloud")
+    return Home(DynamoJobStore(cloud.dynamodb, job_table="JobTable", usage_table="UsageTable", clock=clock), cloud)
+
+
+@pytest.fixture
+def store(home: Home) -> JobStore:
+    """Return the store under test."""
+    return home.store
+
+
+def finish(store: JobStore, job: Job) -> bool:
+    """Finish a job with its record."""
+    return store.finish(job, usage_record(job))
+
+
+def test_round_trip(store: JobStore) -> None:
+    """A job comes back as it was stored, with everything it carries."""
+    job = make_job(
+        embedding=(0.5, -0.25),
+        system_prompt="Be brief.",
+        temperature=0.1,
+        degraded=("cache_index",),
+        prompt="ünïcödé 10²\n\ttabs",
+    )
+    opened = store.open(job)
+
+    assert opened
+    assert job == store.get("req_1")
+
+
+def test_unknown_job(store: JobStore) -> None:
+    """An unknown id is not found, and neither is a flight under its key."""
+    store.open(make_job())
+
+    for name in ("req_2", "flight#fingerprint", ""):
+        with pytest.raises(NotFoundError):
+            store.get(name or "?")
+
+
+def test_job_expires(store: JobStore, clock: SettableClock) -> None:
+    """A job is gone after a day, deleted or not, and cannot be started any more."""
+    store.open(make_job())
+    clock.advance(JOB_LIFE_MS - 1)
+    before = store.get("req_1").job_id
+    clock.advance(1)
+
+    assert "req_1" == before
+    with pytest.raises(NotFoundError):
+        store.get("req_1")
+    with pytest.raises(NotFoundError):
+        store.start("req_1", lease_until_ms=clock() + 1)
+
+
+def test_same_id_twice(store: JobStore) -> None:
+    """An id is taken once."""
+    store.open(make_job(flight=None))
+    with pytest.raises(ConflictError):
+        store.open(make_job(flight=None, prompt="other"))
+
+    assert "What is Python?" == store.get("req_1").prompt
+
+
+def test_without_flight(store: JobStore) -> None:
+    """A job without a flight is always to be run, and has nobody to tell."""
+    one, two = make_job("one", flight=None), make_job("two", flight=None)
+
+    assert [True, True] == [store.open(one), store.open(two)]
+    assert [] == store.followers(one)
+    assert store.close_flight(one, followers=[])
+
+
+def test_joining(store: JobStore) -> None:
+    """The first of equal requests leads; the others join it, and are stored as jobs of their own."""
+    jobs = [make_job(name) for name in ("one", "two", "three")]
+
+    assert [True, False, False] == [store.open(job) for job in jobs]
+    assert ["three", "two"] == store.followers(jobs[0])
+    assert [] == store.followers(jobs[1])
+    assert jobs == [store.get(job.job_id) for job in jobs]
+
+
+def test_other_flight(store: JobStore) -> None:
+    """Requests that differ do not join."""
+    assert [True, True] == [store.open(make_job("one")), store.open(make_job("two", flight="another"))]
+
+
+def test_closing(store: JobStore) -> None:
+    """A flight closes only when everybody in it is known; then the next equal request leads again."""
+    leader = make_job("one")
+    store.open(leader)
+    store.open(make_job("two"))
+    too_early = store.close_flight(leader, followers=[])
+    closed = store.close_flight(leader, followers=["two"])
+    again = store.close_flight(leader, followers=["two"])
+
+    assert (False, True, True) == (too_early, closed, again)
+    assert [] == store.followers(leader)
+    assert store.open(make_job("three"))
+
+
+def test_closing_alone(store: JobStore) -> None:
+    """A flight that nobody joined closes at once."""
+    leader = make_job()
+    store.open(leader)
+
+    assert store.close_flight(leader, followers=[])
+    assert store.open(make_job("two"))
+
+
+def test_dead_leader(store: JobStore, clock: SettableClock) -> None:
+    """When a leader's lease is over an equal request takes the flight over, with those who wait in it."""
+    dead, waiting, heir = make_job("dead"), make_job("waiting"), make_job("heir")
+    store.open(dead)
+    store.open(waiting)
+    clock.advance(FLIGHT_LEASE_MS)
+    in_time = store.open(make_job("patient"))
+    clock.advance(1)
+    opened = store.open(heir)
+
+    assert (False, True) == (in_time, opened)
+    assert ["patient", "waiting"] == store.followers(heir)
+    assert [] == store.followers(dead)
+    assert store.close_flight(dead, followers=[])
+    assert ["patient", "waiting"] == store.followers(heir)
+
+
+def test_start(store: JobStore) -> None:
+    """A started job is running, and its job comes back whole."""
+    job = make_job(embedding=(0.5,))
+    store.open(job)
+    started = store.start("req_1", lease_until_ms=NOW_MS + 10)
+
+    assert replace(job, status=JobStatus.RUNNING) == started == store.get("req_1")
+
+
+def test_start_twice(store: JobStore, clock: SettableClock) -> None:
+    """A running job is nobody else's until the lease is over."""
+    store.open(make_job())
+    store.start("req_1", lease_until_ms=NOW_MS + 10)
+    clock.advance(10)
+    with pytest.raises(ConflictError):
+        store.start("req_1", lease_until_ms=NOW_MS + 99)
+    clock.advance(1)
+
+    assert JobStatus.RUNNING == store.start("req_1", lease_until_ms=NOW_MS + 99).status
+
+
+def test_start_finished(store: JobStore) -> None:
+    """A finished job cannot be started."""
+    store.open(make_job())
+    finish(store, failed(make_job(), FAILURE, NOW_MS))
+    with pytest.raises(ConflictError):
+        store.start("req_1", lease_until_ms=NOW_MS + 10)
+
+
+def test_start_unknown(store: JobStore) -> None:
+    """An unknown job cannot be started, and is not made by trying."""
+    with pytest.raises(NotFoundError):
+        store.start("req_1", lease_until_ms=NOW_MS + 10)
+    with pytest.raises(NotFoundError):
+        store.get("req_1")
+
+
+def test_progress(store: JobStore) -> None:
+    """Text on the way shows while the job runs."""
+    store.open(make_job())
+    store.start("req_1", lease_until_ms=NOW_MS + 10)
+    store.write_progress("req_1", "A ")
+    store.write_progress("req_1", "A lang")
+
+    assert (JobStatus.RUNNING, "A lang") == (store.get("req_1").status, store.get("req_1").partial_text)
+
+
+def test_progress_of_an_idle_job(store: JobStore) -> None:
+    """Text of a job that is not running is refused, whether it waits, is finished or unknown."""
+    store.open(make_job("queued"))
+    store.open(make_job("finished"))
+    finish(store, failed(make_job("finished"), FAILURE, NOW_MS))
+
+    for name in ("queued", "finished", "unknown"):
+        with pytest.raises(ConflictError):
+            store.write_progress(name, "A ")
+
+
+def test_finish(home: Home) -> None:
+    """A job's end and its record are there together, and the answer takes the place of the text so far."""
+    store = home.store
+    store.open(make_job(embedding=(0.5,)))
+    job = store.start("req_1", lease_until_ms=NOW_MS + 10)
+    store.write_progress("req_1", "A lang")
+    answer = make_answer("€" * 5, tier=CacheTier.SEMANTIC, similarity=0.9, baseline_nano_usd=10**18)
+    finished = succeeded(job, answer, NOW_MS + 40)
+
+    assert finish(store, finished)
+    assert finished == store.get("req_1")
+    assert {"req_1": usage_record(finished)} == home.usage()
+
+
+def test_finish_with_failure(home: Home) -> None:
+    """A failed job keeps the text so far."""
+    store = home.store
+    store.open(make_job())
+    job = store.start("req_1", lease_until_ms=NOW_MS + 10)
+    store.write_progress("req_1", "A lang")
+    finished = failed(job, FAILURE, NOW_MS + 40)
+    finish(store, finished)
+
+    assert replace(finished, partial_text="A lang") == store.get("req_1")
+    assert JobStatus.FAILED == home.usage()["req_1"].status
+
+
+def test_finish_twice(home: Home) -> None:
+    """A job ends once: the second end changes neither the job nor the record."""
+    store = home.store
+    store.open(make_job())
+    first = succeeded(make_job(), make_answer(), NOW_MS)
+    finish(store, first)
+
+    assert not finish(store, failed(make_job(), FAILURE, NOW_MS + 9))
+    assert first == store.get("req_1")
+    assert {"req_1": usage_record(first)} == home.usage()
+
+
+def test_finish_without_start(store: JobStore) -> None:
+    """A waiting job can be finished by another's answer."""
+    store.open(make_job())
+    finished = succeeded(make_job(), make_answer(), NOW_MS)
+
+    assert finish(store, finished)
+    assert finished == store.get("req_1")
+
+
+def test_finish_unknown(home: Home) -> None:
+    """A job that is not there cannot be finished, and leaves no record."""
+    assert not finish(home.store, succeeded(make_job(), make_answer(), NOW_MS))
+    assert {} == home.usage()
+
+
+def test_record(home: Home) -> None:
+    """A request that the cache answered is stored finished, with its record, once."""
+    job = succeeded(make_job(), make_answer(tier=CacheTier.EXACT, similarity=1.0), NOW_MS + 3)
+    home.store.record(job, usage_record(job))
+    with pytest.raises(ConflictError):
+        home.store.record(job, usage_record(job))
+
+    assert job == home.store.get("req_1")
+    assert {"req_1": usage_record(job)} == home.usage()
+
+
+def test_items_expire(cloud: Cloud, clock: SettableClock) -> None:
+    """Jobs and flights carry their day, and records their thirteen months, in the attribute the tables delete by."""
+    store = DynamoJobStore(cloud.dynamodb, job_table="JobTable", usage_table="UsageTable", clock=clock)
+    job = make_job()
+    store.open(job)
+    finish(store, succeeded(job, make_answer(), NOW_MS))
+    jobs = cloud.dynamodb.scan(TableName="JobTable")["Items"]
+    records = cloud.dynamodb.scan(TableName="UsageTable")["Items"]
+
+    assert {NOW_MS // 1000 + JOB_TTL_SECONDS} == {int(item["expires_at"]["N"]) for item in jobs}
+    assert {"req_1", "flight#fingerprint"} == {item["job_id"]["S"] for item in jobs}
+    assert [str(NOW_MS // 1000 + USAGE_TTL_SECONDS)] == [item["expires_at"]["N"] for item in records]

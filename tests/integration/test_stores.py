@@ -1,0 +1,278 @@
+"""The smaller stores, the queue, and how every adapter translates the SDK's errors."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from llm_router.adapters.dynamodb import check_table, transact
+from llm_router.adapters.dynamodb_cache import DynamoCacheStore
+from llm_router.adapters.dynamodb_jobs import DynamoJobStore
+from llm_router.adapters.dynamodb_rollups import DEDUPE_TTL_SECONDS, ROLLUP_TTL_SECONDS, DynamoRollupStore
+from llm_router.adapters.dynamodb_status import DynamoStatusStore
+from llm_router.adapters.sqs import SqsInferenceQueue
+from llm_router.box import BoxState, InstalledModel, ResidentModel
+from llm_router.errors import StoreError
+from llm_router.ports import BoxSighting, Rollup, RollupKey, RollupStore, StatusStore
+from tests.builders import make_answer, make_entry, make_job, make_usage
+from tests.fakes import NOW_MS, FakeRollupStore, FakeStatusStore, SettableClock
+from tests.integration.conftest import Cloud
+
+KEY = RollupKey("default", "2023-11-14", "ollama/tinyllama", "simple", "default", "http")
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def rollups(request: pytest.FixtureRequest, clock: SettableClock) -> RollupStore:
+    """Run the case on the rollup table and on its stand-in."""
+    if request.param == "fake":
+        return FakeRollupStore()
+    cloud: Cloud = request.getfixturevalue("cloud")
+    return DynamoRollupStore(cloud.dynamodb, "RollupTable", clock)
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def statuses(request: pytest.FixtureRequest) -> StatusStore:
+    """Run the case on the status table and on its stand-in."""
+    if request.param == "fake":
+        return FakeStatusStore()
+    cloud: Cloud = request.getfixturevalue("cloud")
+    return DynamoStatusStore(cloud.dynamodb, "StatusTable")
+
+
+def test_counters_add(rollups: RollupStore) -> None:
+    """Counters of different events add up, whole numbers of any size, each name for itself."""
+    added = [
+        rollups.add("1", KEY, {"requests": 1, "actual_nano_usd": 10**18}),
+        rollups.add("2", KEY, {"requests": 1, "actual_nano_usd": 1, "exact_hits": 1}),
+    ]
+
+    assert [True, True] == added
+    assert [Rollup(KEY, {"requests": 2, "actual_nano_usd": 10**18 + 1, "exact_hits": 1})] == list(
+        rollups.day("default", "2023-11-14")
+    )
+
+
+def test_event_counts_once(rollups: RollupStore) -> None:
+    """An event that comes again changes nothing, even with other counters."""
+    rollups.add("1", KEY, {"requests": 1})
+
+    assert not rollups.add("1", KEY, {"requests": 5})
+    assert [Rollup(KEY, {"requests": 1})] == list(rollups.day("default", "2023-11-14"))
+
+
+def test_rows_stay_apart(rollups: RollupStore) -> None:
+    """Every dimension has rows of its own; a day of a tenant shows that tenant's day alone."""
+    keys = [
+        KEY,
+        RollupKey("default", "2023-11-14", "ollama/a#b", "simple", "default", "http"),
+        RollupKey("default", "2023-11-14", "ollama/tinyllama", "complex", "b", "sqs"),
+    ]
+    others = [
+        RollupKey("other", "2023-11-14", "ollama/tinyllama", "simple", "default", "http"),
+        RollupKey("default", "2023-11-15", "ollama/tinyllama", "simple", "default", "http"),
+    ]
+    for number, key in enumerate(keys + others):
+        rollups.add(str(number), key, {"requests": 1})
+
+    assert sorted(keys) == sorted(row.key for row in rollups.day("default", "2023-11-14"))
+    assert [] == list(rollups.day("nobody", "2023-11-14"))
+
+
+def test_rollup_items_expire(cloud: Cloud, clock: SettableClock) -> None:
+    """A counted event is remembered for a week, longer than a stream can bring it again; counters stay for years."""
+    DynamoRollupStore(cloud.dynamodb, "RollupTable", clock).add("1", KEY, {"requests": 1})
+    items = cloud.dynamodb.scan(TableName="RollupTable")["Items"]
+    expiries = {item["tenant_day"]["S"]: int(item["expires_at"]["N"]) for item in items}
+
+    assert {
+        "event#1": NOW_MS // 1000 + DEDUPE_TTL_SECONDS,
+        "default#2023-11-14": NOW_MS // 1000 + ROLLUP_TTL_SECONDS,
+    } == expiries
+
+
+def test_box_state(statuses: StatusStore) -> None:
+    """The last look at the box is kept whole, and replaced by the next."""
+    state = BoxState(
+        version="0.31.0",
+        installed=(InstalledModel(name="tinyllama:latest", size_bytes=637_700_138),),
+        resident=(ResidentModel(name="tinyllama:latest", size_bytes=1, context_length=2048, expires_at="later"),),
+    )
+    before = statuses.box()
+    statuses.put_box(BoxSighting(checked_at_ms=NOW_MS, state=state))
+    first = statuses.box()
+    unreachable = BoxSighting(checked_at_ms=NOW_MS + 60_000, state=None, reason="connection refused")
+    statuses.put_box(unreachable)
+
+    assert (None, BoxSighting(checked_at_ms=NOW_MS, state=state), unreachable) == (before, first, statuses.box())
+
+
+def test_queue(cloud: Cloud) -> None:
+    """A dispatched job is one message with its id, on the queue that the template names."""
+    url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]
+    queue = SqsInferenceQueue(cloud.sqs, url)
+    queue("req_1")
+    queue.check()
+    messages = cloud.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+
+    assert ['{"job_id":"req_1"}'] == [message["Body"] for message in messages]
+
+
+@pytest.mark.parametrize("method", ["__call__", "check"])
+def test_missing_queue(cloud: Cloud, method: str) -> None:
+    """A queue that is not there is the store's failure, in sending as in looking."""
+    queue = SqsInferenceQueue(cloud.sqs, "https://sqs.us-east-1.amazonaws.com/123456789012/Nowhere")
+    arguments = ["req_1"] if method == "__call__" else []
+    with pytest.raises(StoreError):
+        getattr(queue, method)(*arguments)
+
+
+def test_check_table(cloud: Cloud) -> None:
+    """A table that is there passes; one that is not does not."""
+    check_table(cloud.dynamodb, "JobTable")
+    with pytest.raises(StoreError, match="looking at a table failed"):
+        check_table(cloud.dynamodb, "Nowhere")
+
+
+def test_check_table_that_is_going(cloud: Cloud) -> None:
+    """A table that is being deleted is not ready, and the error says what it is."""
+
+    def deleting(parsed: dict[str, Any], **_: object) -> None:
+        parsed["Table"]["TableStatus"] = "DELETING"
+
+    cloud.dynamodb.meta.events.register("after-call.dynamodb.DescribeTable", deleting)
+    with pytest.raises(StoreError, match="the table is deleting"):
+        check_table(cloud.dynamodb, "JobTable")
+
+
+CALLS: dict[str, Callable[[DynamoDBClient], object]] = {
+    "cache generation": lambda client: DynamoCacheStore(client, "CacheTable").generation("default"),
+    "cache get": lambda client: DynamoCacheStore(client, "CacheTable").get("ns", "id"),
+    "cache nearest": lambda client: DynamoCacheStore(client, "CacheTable").nearest("ns", [0.5] * 384, 5),
+    "cache put": lambda client: DynamoCacheStore(client, "CacheTable").put(make_entry(), None),
+    "job open": lambda client: jobs(client).open(make_job()),
+    "job open alone": lambda client: jobs(client).open(make_job(flight=None)),
+    "job record": lambda client: jobs(client).record(make_job(answer=make_answer()), make_usage()),
+    "job get": lambda client: jobs(client).get("req_1"),
+    "job start": lambda client: jobs(client).start("req_1", lease_until_ms=NOW_MS),
+    "job progress": lambda client: jobs(client).write_progress("req_1", "A "),
+    "job finish": lambda client: jobs(client).finish(make_job(answer=make_answer()), make_usage()),
+    "job followers": lambda client: jobs(client).followers(make_job()),
+    "job close": lambda client: jobs(client).close_flight(make_job(), followers=[]),
+    "rollup add": lambda client: DynamoRollupStore(client, "RollupTable", SettableClock()).add("1", KEY, {"a": 1}),
+    "rollup day": lambda client: DynamoRollupStore(client, "RollupTable", SettableClock()).day("default", "2023-11-14"),
+    "status put": lambda client: DynamoStatusStore(client, "StatusTable").put_box(
+        BoxSighting(checked_at_ms=NOW_MS, state=None)
+    ),
+    "status get": lambda client: DynamoStatusStore(client, "StatusTable").box(),
+}
+
+
+def jobs(client: DynamoDBClient) -> DynamoJobStore:
+    """Return a job store."""
+    return DynamoJobStore(client, job_table="JobTable", usage_table="UsageTable", clock=SettableClock())
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_missing_tables(cloud: Cloud, call: str) -> None:
+    """Whatever DynamoDB refuses is a StoreError with DynamoDB's own words in its cause alone."""
+    for table in cloud.dynamodb.list_tables()["TableNames"]:
+        cloud.dynamodb.delete_table(TableName=table)
+    with pytest.raises(StoreError) as caught:
+        CALLS[call](cloud.dynamodb)
+
+    assert caught.value.__cause__ is not None
+    assert "ResourceNotFound" not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_unreachable_store(cloud: Cloud, call: str) -> None:
+    """A DynamoDB that cannot be reached is a StoreError too."""
+
+    def unreachable(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="https://dynamodb.example")
+
+    cloud.dynamodb.meta.events.register("before-call.dynamodb", unreachable)
+    with pytest.raises(StoreError):
+        CALLS[call](cloud.dynamodb)
+
+
+def cancel(client: DynamoDBClient, *reasons: str, times: int) -> list[int]:
+    """Let the next transactions be cancelled for some reasons; returns a list that grows with every attempt."""
+    attempts: list[int] = []
+    response: Any = {
+        "Error": {"Code": "TransactionCanceledException", "Message": "cancelled"},
+        "CancellationReasons": [{"Code": reason} for reason in reasons],
+    }
+
+    def refuse(**_: object) -> None:
+        attempts.append(1)
+        if len(attempts) <= times:
+            raise client.exceptions.TransactionCanceledException(response, "TransactWriteItems")
+
+    client.meta.events.register("before-call.dynamodb.TransactWriteItems", refuse)
+    return attempts
+
+
+ACTION: Any = {"Put": {"TableName": "StatusTable", "Item": {"name": {"S": "x"}}}}
+
+
+@pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_transaction_in_the_way(cloud: Cloud, reason: str) -> None:
+    """A transaction that met another one, or was throttled, is tried again."""
+    attempts = cancel(cloud.dynamodb, "None", reason, times=1)
+
+    assert transact(cloud.dynamodb, "writing", [ACTION])
+    assert 2 == len(attempts)
+    assert "Item" in cloud.dynamodb.get_item(TableName="StatusTable", Key={"name": {"S": "x"}})
+
+
+def test_transaction_always_in_the_way(cloud: Cloud) -> None:
+    """Trying again ends after four attempts."""
+    attempts = cancel(cloud.dynamodb, "TransactionConflict", times=99)
+    with pytest.raises(StoreError, match="writing failed"):
+        transact(cloud.dynamodb, "writing", [ACTION])
+
+    assert 4 == len(attempts)
+
+
+def test_transaction_with_a_condition(cloud: Cloud) -> None:
+    """A refused condition is an answer, not an error, and is not tried again."""
+    attempts = cancel(cloud.dynamodb, "ConditionalCheckFailed", "None", times=99)
+
+    assert not transact(cloud.dynamodb, "writing", [ACTION])
+    assert 1 == len(attempts)
+
+
+def test_transaction_refused(cloud: Cloud) -> None:
+    """A transaction that is cancelled for another reason is an error at once."""
+    attempts = cancel(cloud.dynamodb, "ValidationError", times=99)
+    with pytest.raises(StoreError, match="writing failed"):
+        transact(cloud.dynamodb, "writing", [ACTION])
+
+    assert 1 == len(attempts)
+
+
+def test_flight_that_closes_while_joining(cloud: Cloud) -> None:
+    """A request that finds the flight closed when it wants to join leads the next."""
+    store = jobs(cloud.dynamodb)
+    first = make_job("one")
+    store.open(first)
+    reads: list[int] = []
+
+    def close_first(**_: object) -> None:
+        reads.append(1)
+        if len(reads) == 1:
+            cloud.dynamodb.delete_item(TableName="JobTable", Key={"job_id": {"S": "flight#fingerprint"}})
+
+    cloud.dynamodb.meta.events.register("before-call.dynamodb.GetItem", close_first)
+
+    assert store.open(make_job("two"))
+
+
+def test_flight_that_never_holds_still(cloud: Cloud) -> None:
+    """Claiming is given up when neither claiming nor joining ever works."""
+    cancel(cloud.dynamodb, "ConditionalCheckFailed", times=99)
+    with pytest.raises(StoreError, match="claiming a flight failed"):
+        jobs(cloud.dynamodb).open(make_job())
