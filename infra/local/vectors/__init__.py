@@ -6,6 +6,9 @@
 
 Searches are exact, and an index follows a write at once; DynamoDB itself is approximate and eventually consistent.
 `lag_searches` makes a table's next searches fail the way a fresh index does.
+
+moto's own limits remain: CloudFormation and restored backups make tables without vector indexes, PartiQL does not see
+them, and only PutItem, UpdateItem and DeleteItem report what an index bills.
 """
 
 import re

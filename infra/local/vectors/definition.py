@@ -19,9 +19,6 @@ from infra.local.vectors.attributes import (
 from infra.local.vectors.errors import ValidationError, invalid
 from infra.local.vectors.index import Distance, Float32s
 
-# What the developer guide's monitoring page gives as the least that a write request is billed.
-MINIMUM_REQUEST_BYTES = 1024
-
 
 class SchemaElement(NamedTuple):
     """One attribute of the SearchSchema with the type AttributeDefinitions gives it."""

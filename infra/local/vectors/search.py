@@ -14,11 +14,12 @@ from moto.dynamodb.models.utilities import dynamo_to_dict
 from moto.dynamodb.responses import ProjectionExpressionParser, validate_attributes_used
 
 from infra.local.vectors.attributes import NUMBER, Attributes, is_empty, scalar, size_bytes, to_float32, type_of
-from infra.local.vectors.definition import MINIMUM_REQUEST_BYTES, Entry, IndexDefinition
+from infra.local.vectors.definition import Entry, IndexDefinition
 from infra.local.vectors.errors import invalid
 from infra.local.vectors.expression import Condition, parse_condition
 from infra.local.vectors.index import Float32s, Match
-from infra.local.vectors.table import TableVectorIndex, VectorTable
+from infra.local.vectors.table import VectorTable
+from infra.local.vectors.table_index import MINIMUM_REQUEST_BYTES, TableVectorIndex
 
 Request = dict[str, Any]
 

@@ -9,10 +9,10 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.models.utilities import dynamo_to_dict
 
-from infra.local.vectors.attributes import Attributes, scalar
-from infra.local.vectors.definition import MINIMUM_REQUEST_BYTES, Entry, IndexDefinition
-from infra.local.vectors.index import VectorIndex
+from infra.local.vectors.attributes import scalar
+from infra.local.vectors.definition import IndexDefinition
 from infra.local.vectors.schema import TableShape, attribute_types
+from infra.local.vectors.table_index import TableVectorIndex
 
 EMPTY_HASH_ON_PUT = (
     "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The "
@@ -22,48 +22,6 @@ EMPTY_HASH_ON_UPDATE = (
     "One or more parameter values are not valid. The update expression attempted to update a secondary index key to a "
     "value that is not supported. The AttributeValue for a key attribute cannot contain an empty string value."
 )
-
-
-class TableVectorIndex:
-    """One vector index of a table: its entries by item key, and the searchable matrix."""
-
-    def __init__(self, definition: IndexDefinition) -> None:
-        self.definition = definition
-        self.vectors = VectorIndex(definition.dimensions, definition.distance)
-        self.entries: dict[Hashable, Entry] = {}
-
-    def apply(self, key: Hashable, item: Attributes | None) -> int:
-        """Follow a write of an item (None: deleted) and return the bytes it bills, 0 when the entry is unchanged.
-
-        A removal is billed by what it removes; no capture of AWS says otherwise.
-        """
-        before = self.entries.get(key)
-        after = self.definition.entry_of(item) if item is not None else None
-        if before == after:
-            return 0
-        if after is None:
-            self.vectors.remove(key)
-            del self.entries[key]
-        else:
-            self.vectors.upsert(key, after.partition, after.vector)
-            self.entries[key] = after
-        billed = [self.definition.entry_bytes(entry) for entry in (after or before,) if entry]
-        return max(MINIMUM_REQUEST_BYTES, *billed)
-
-    def describe(self, table_arn: str) -> dict[str, Any]:
-        """Return the index as DescribeTable shows it."""
-        return self.definition.describe() | {
-            "IndexStatus": "ACTIVE",
-            "IndexSizeBytes": sum(self.definition.entry_bytes(entry) for entry in self.entries.values()),
-            "ItemCount": len(self.entries),
-            "IndexArn": f"{table_arn}/index/{self.definition.name}",
-        }
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        clone = copy.copy(self)
-        clone.vectors = copy.deepcopy(self.vectors, memo)
-        clone.entries = dict(self.entries)
-        return clone
 
 
 class VectorTable(Table):
