@@ -168,17 +168,20 @@ class Environment:
 
     def terminate(self) -> None:
         """Ask the process and all it started to end."""
-        self._signal_group(signal.SIGTERM)
+        if self._process.poll() is None:
+            self._signal_group(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process and all it started."""
-        self._signal_group(signal.SIGKILL)
+        """End the process and all it started; one that has ended is left alone, its number may be another's."""
+        if self._process.poll() is None:
+            self._signal_group(signal.SIGKILL)
 
     def join(self, timeout_seconds: float) -> None:
         """Wait for the process to end, kill it if it does not, and wait for its last output."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(timeout_seconds)
-        self.kill()
+        except subprocess.TimeoutExpired:
+            self.kill()
         for thread in self._threads:
             thread.join(timeout_seconds)
 
@@ -195,7 +198,7 @@ class Environment:
     def _watch(self) -> None:
         """Report the end of the process, take what it started with it, and close its Runtime API."""
         self._signals.put(Exited(self._process.wait()))
-        self.kill()
+        self._signal_group(signal.SIGKILL)
         self._api.close()
 
     def _copy_output(self) -> None:

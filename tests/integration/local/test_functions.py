@@ -1,6 +1,7 @@
 import io
 import os
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,6 +66,20 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_what_a_worker_started_ends_with_it(sample: Sample) -> None:
+    """A process that a handler left behind is ended when its environment is."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        event = {"body": "leave a child behind", "port": str(server.getsockname()[1])}
+        crashed = sample.twin.invoke("MisbehaveFunction", event)
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(20)
+            received = connection.recv(1)
+
+    assert "Runtime.ExitError" == crashed.json()["errorType"]
+    assert b"" == received
 
 
 def test_a_worker_that_died_while_idle_is_replaced_in_silence(sample: Sample) -> None:

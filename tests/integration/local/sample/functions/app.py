@@ -3,9 +3,17 @@
 import importlib
 import json
 import os
+import subprocess
 import sys
 import time
 from typing import Any
+
+_CHILD = """
+import socket, sys, time
+connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+print("connected", flush=True)
+time.sleep(60)
+"""
 
 
 def echo(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -18,6 +26,9 @@ def misbehave(event: dict[str, Any], context: Any) -> Any:
     """Go wrong as the body asks."""
     match event.get("body"):
         case "crash":
+            os._exit(7)
+        case "leave a child behind":
+            subprocess.Popen([sys.executable, "-c", _CHILD, event["port"]], stdout=subprocess.PIPE).stdout.read(1)
             os._exit(7)
         case "hang":
             time.sleep(60)
