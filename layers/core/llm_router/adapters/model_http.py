@@ -1,0 +1,147 @@
+"""What the clients of model servers share: one streamed exchange over HTTP, its deadline and its errors."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from llm_router.adapters.http_deadline import Deadline
+from llm_router.errors import ModelError, ModelTimeoutError, ModelUnavailableError
+from llm_router.ports import Clock
+
+Refusal = Callable[[httpx.Response], ModelError]
+"""Turns an answer that is no success, read to its end, into the router's error."""
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class ModelServer:
+    """A server that streams its answers.
+
+    Every request opens its own connection: one kept alive in a frozen Lambda is dead when it is thawed.
+
+    Args:
+        base_url: Where the server is; paths are added to it.
+        transport: Instead of the network, in tests.
+        clock: Milliseconds since the epoch.
+        connect_s: Longest wait for a connection.
+        silence_s: Longest silence of a server that is at work.
+        refusal: What an answer that is no success means.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        transport: httpx.BaseTransport | None,
+        clock: Clock,
+        connect_s: float,
+        silence_s: float,
+        refusal: Refusal,
+    ) -> None:
+        self._clock = clock
+        self._connect_s = connect_s
+        self._silence_s = silence_s
+        self._refusal = refusal
+        self._client = httpx.Client(
+            base_url=base_url,
+            transport=transport,
+            # Reading the certificates takes 20 to 45 ms of a cold start, which plain HTTP can do without.
+            verify=base_url.startswith("https:"),
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
+
+    @contextlib.contextmanager
+    def ask(
+        self, path: str, body: Any, *, deadline_ms: int, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Post `body` as JSON and give the lines of the answer, without their ends and without blank ones.
+
+        Leaving the block closes the connection, which stops the server.
+
+        Raises:
+            ModelError: also for what goes wrong inside the block: a ValueError is an answer that makes no sense, an
+                `httpx.HTTPError` one that broke off.
+        """
+        remaining_s = (deadline_ms - self._clock()) / 1000
+        if remaining_s <= 0:
+            raise _too_late()
+        with Deadline(remaining_s) as deadline, self._translated(deadline):
+            request = self._client.build_request(
+                "POST",
+                path,
+                content=_ENCODER.encode(body),
+                headers={"Content-Type": "application/json", **(headers or {})},
+                timeout=httpx.Timeout(self._silence_s, connect=min(self._connect_s, remaining_s)),
+                extensions={"trace": deadline.trace},
+            )
+            with contextlib.closing(self._client.send(request, stream=True)) as response:
+                self._require_success(response)
+                yield self._lines(response, deadline_ms)
+
+    def get(self, path: str, *, silence_s: float) -> bytes:
+        """Return the body at `path`.
+
+        Raises:
+            ModelError: there is none.
+        """
+        with self._translated():
+            response = self._client.get(path, timeout=httpx.Timeout(silence_s, connect=self._connect_s))
+            self._require_success(response)
+            return response.content
+
+    def _require_success(self, response: httpx.Response) -> None:
+        if not response.is_success:
+            response.read()
+            response.raise_for_status()
+
+    def _lines(self, response: httpx.Response, deadline_ms: int) -> Iterator[bytes]:
+        for line in _split(response.iter_bytes()):
+            yield line
+            if self._clock() >= deadline_ms:
+                raise _too_late()
+
+    @contextlib.contextmanager
+    def _translated(self, deadline: Deadline | None = None) -> Iterator[None]:
+        """Turn what httpx and msgspec raise into the router's errors; ValueError is bad JSON or bad UTF-8."""
+        try:
+            yield
+        except httpx.HTTPStatusError as exc:
+            raise self._refusal(exc.response) from exc
+        except (httpx.HTTPError, ValueError) as exc:
+            if deadline is not None and deadline.expired:
+                raise _too_late() from exc
+            raise ModelUnavailableError(_what_happened(exc)) from exc
+
+
+def broke_off() -> httpx.RemoteProtocolError:
+    """Return the error of a stream that ended properly, but too early."""
+    return httpx.RemoteProtocolError("The stream ended without its last part.")
+
+
+def _split(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    # httpx.Response.iter_lines also splits at U+0085 and its like, which JSON allows inside a string.
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from filter(None, map(bytes.strip, lines))
+    if rest.strip():
+        yield rest.strip()
+
+
+def _what_happened(error: Exception) -> str:
+    match error:
+        case httpx.ConnectError() | httpx.ConnectTimeout():
+            return "The model server cannot be reached."
+        case httpx.TimeoutException():
+            return "The model server fell silent."
+        case httpx.HTTPError():
+            return "The model server broke off before the answer was complete."
+    return "The model server's answer makes no sense."
+
+
+def _too_late() -> ModelTimeoutError:
+    return ModelTimeoutError("The answer did not come before the deadline.")
