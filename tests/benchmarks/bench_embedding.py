@@ -60,7 +60,7 @@ def _cold_start() -> list[tuple[str, str]]:
     """Import, open and embed once in fresh processes, from the layer as it was built; medians."""
     path = f"import sys; sys.path[:0] = {[str(LAYERS / 'EmbeddingLayer' / 'python'), str(CORE)]!r}\n"
     command = [sys.executable, "-I", "-S", "-c", path + COLD_START, str(MODEL)]
-    runs = [json.loads(subprocess.check_output(command)) for _ in range(COLD_RUNS)]  # noqa: S603 - our own code
+    runs = [json.loads(subprocess.check_output(command)) for _ in range(COLD_RUNS)]
     imported, opened, embedded, peak_kib = map(statistics.median, zip(*runs, strict=True))
     return [
         ("embedder import, fresh process", f"{imported * 1e3:.0f} ms"),
