@@ -373,7 +373,7 @@ def test_deadline_covers_a_server_that_sends_no_status() -> None:
 def test_stand_in_runs_by_itself() -> None:
     """As a module it serves the models it is given, says where, and ends quietly when terminated."""
     command = [sys.executable, "-m", "infra.local.ollama_stand_in", "--port", "0", "--model", "gemma3:1b"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # our own module
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[-1]
         installed = OllamaClient(address, clock=now_ms).state().installed
