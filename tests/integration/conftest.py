@@ -1,6 +1,6 @@
 """The template's tables and queues on moto, inside the process."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,22 @@ from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_sqs import SQSClient
 
+import aggregate_costs.app
+import analytics.app
+import cache_lookup.app
+import chat.wiring
+import classify.app
+import infer.app
+import probe.app
+import status.app
+from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.template import load_template
 from infra.local.vectors import install
+from llm_router import bootstrap
 from tests.fakes import SettableClock
 
 ROOT = Path(__file__).parents[2]
+MODEL = ROOT / ".build" / "layers" / "EmbeddingLayer" / "model"
 TEMPLATE = load_template(ROOT / "template.yaml", endpoint_url="https://sqs.us-east-1.amazonaws.com")
 
 install()
@@ -53,3 +64,49 @@ def cloud(clean_environ: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clou
 def clock() -> SettableClock:
     """Return a clock that stands still."""
     return SettableClock()
+
+
+@pytest.fixture(scope="session")
+def ollama() -> Iterator[OllamaStandIn]:
+    """Serve Ollama's protocol."""
+    with OllamaStandIn() as server:
+        yield server
+
+
+Deploy = Callable[..., None]
+
+
+@pytest.fixture
+def deploy(cloud: Cloud, ollama: OllamaStandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy]:
+    """Return what gives this process the environment of a function, as a new Lambda environment would have it."""
+
+    def deploy(function: str, **settings: str) -> None:
+        usual = {"MODEL_DIR": str(MODEL), "OLLAMA_BASE_URL": ollama.base_url}
+        declared = cloud.environment(function)
+        for name, value in {
+            **declared,
+            **{name: usual[name] for name in usual if name in declared},
+            **settings,
+        }.items():
+            monkeypatch.setenv(name, value)
+        forget()
+
+    yield deploy
+    forget()
+
+
+def forget() -> None:
+    """Forget everything that was built once per environment."""
+    for built in (
+        bootstrap.dynamodb,
+        bootstrap.sqs,
+        chat.wiring.pipeline,
+        cache_lookup.app.inspector,
+        infer.app.runner,
+        aggregate_costs.app.rollups,
+        analytics.app.reports,
+        status.app.parts,
+        probe.app.parts,
+        classify.app.grader,
+    ):
+        built.cache_clear()

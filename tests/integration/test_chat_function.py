@@ -1,0 +1,257 @@
+"""The chat and infer functions over the template's tables and queues, a real embedding model and a real HTTP box."""
+
+import json
+from typing import Any
+
+import pytest
+
+from chat.app import lambda_handler as chat
+from infer.app import lambda_handler as infer
+from infra.local.ollama_exchange import Behaviour, Fault
+from infra.local.ollama_stand_in import OllamaStandIn
+from llm_router import bootstrap
+from llm_router.adapters.dynamodb_jobs import DynamoJobStore
+from llm_router.models import JobStatus
+from tests.builders import Context, body_of, http_event, make_job
+from tests.fakes import SettableClock
+from tests.integration.conftest import Cloud, Deploy
+from tests.loading import load_event
+
+ASYNC = {"message": "What is Python?", "wait_seconds": 0}
+JOB_ID = load_event("request")["pathParameters"]["job_id"]
+
+
+def ask(body: object) -> dict[str, Any]:
+    """Post a chat request."""
+    return chat(http_event("chat", body), Context())
+
+
+def state_of(job_id: str, **request_context: Any) -> dict[str, Any]:
+    """Ask where a request stands."""
+    event = http_event("request", rawPath=f"/api/v1/requests/{job_id}", pathParameters={"job_id": job_id})
+    event["requestContext"] |= request_context
+    return chat(event, Context())
+
+
+def queued(cloud: Cloud) -> list[str]:
+    """Take the messages off the inference queue."""
+    url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]
+    messages = cloud.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+    return [message["Body"] for message in messages]
+
+
+def message(*bodies: str) -> dict[str, Any]:
+    """Return an SQS event with these bodies."""
+    (record,) = load_event("infer")["Records"]
+    return {"Records": [record | {"messageId": str(number), "body": body} for number, body in enumerate(bodies)]}
+
+
+def job_message(job_id: str) -> dict[str, Any]:
+    """Return an SQS event for a job."""
+    return message(json.dumps({"job_id": job_id}))
+
+
+def store_of(clock: SettableClock | None = None) -> DynamoJobStore:
+    """Return the job store, with the machine's clock unless a test has its own."""
+    return DynamoJobStore(
+        bootstrap.dynamodb(), job_table="JobTable", usage_table="UsageTable", clock=clock or bootstrap.now_ms
+    )
+
+
+def count_items(cloud: Cloud, table: str) -> int:
+    """Count a table's items."""
+    return cloud.dynamodb.scan(TableName=table)["Count"]
+
+
+def test_the_whole_way(cloud: Cloud, deploy: Deploy) -> None:
+    """A question is queued, run, and answered; its words come from the exact tier, its sense from the semantic one."""
+    deploy("ChatFunction")
+    accepted = ask(ASYNC)
+    job_id = body_of(accepted)["request_id"]
+    waiting = body_of(state_of(job_id))
+    messages = queued(cloud)
+    deploy("InferFunction")
+    run = infer(message(*messages), Context())
+    deploy("ChatFunction")
+    done, again, reworded = state_of(job_id), ask(ASYNC), ask({"message": "what's Python"})
+
+    assert (202, f"/api/v1/requests/{job_id}", "2") == (
+        accepted["statusCode"],
+        accepted["headers"]["Location"],
+        accepted["headers"]["Retry-After"],
+    )
+    assert {"request_id": job_id, "status": "queued"} == body_of(accepted) == waiting
+    assert [json.dumps({"job_id": job_id}, separators=(",", ":"))] == messages
+    assert {"batchItemFailures": []} == run
+    assert (200, "succeeded", False) == (done["statusCode"], body_of(done)["status"], body_of(done)["was_cached"])
+    assert "ollama/tinyllama+stand-in" == body_of(done)["model_used"]
+    assert ("exact", 1.0, 0) == (
+        body_of(again)["cache_tier"],
+        body_of(again)["cache_similarity"],
+        body_of(again)["actual_cost"],
+    )
+    assert "semantic" == body_of(reworded)["cache_tier"]
+    assert 0.85 <= body_of(reworded)["cache_similarity"] < 1
+    assert body_of(done)["response"] == body_of(again)["response"] == body_of(reworded)["response"]
+    assert 3 == count_items(cloud, "UsageTable")
+
+
+def test_inline(deploy: Deploy) -> None:
+    """With inline inference the answer is in the first response."""
+    deploy("ChatFunction", INFERENCE_MODE="inline")
+    response = ask({"message": "What is Python?"})
+
+    assert (200, "succeeded", []) == (
+        response["statusCode"],
+        body_of(response)["status"],
+        body_of(response)["degraded"],
+    )
+
+
+def test_direct_invoke(deploy: Deploy) -> None:
+    """A direct invoke gets the bare answer."""
+    deploy("ChatFunction", INFERENCE_MODE="inline")
+    answer = chat(load_event("chat-invoke"), Context())
+
+    assert ("succeeded", "simple") == (answer["status"], answer["complexity"])
+    assert answer["response"]
+
+
+def test_failing_model(deploy: Deploy, ollama: OllamaStandIn) -> None:
+    """A box that breaks off in the middle makes an error of the one shape, with the status of its cause."""
+    deploy("ChatFunction", INFERENCE_MODE="inline")
+    ollama.next_behaviours.append(Behaviour(fault=Fault.CUT))
+    response = ask({"message": "What is Python?"})
+
+    assert (503, "model_unavailable") == (response["statusCode"], body_of(response)["error"]["code"])
+
+
+def test_caller_who_does_not_wait(deploy: Deploy) -> None:
+    """`Prefer: respond-async`, in any case and with other preferences, answers 202 at once."""
+    deploy("ChatFunction")
+    event = http_event("chat")
+    event["headers"]["prefer"] = "handling=strict, Respond-Async"
+
+    assert 202 == chat(event, Context())["statusCode"]
+
+
+def test_other_tenant(deploy: Deploy) -> None:
+    """A request of another tenant looks like one that does not exist."""
+    deploy("ChatFunction")
+    job_id = body_of(ask(ASYNC))["request_id"]
+    theirs = state_of(job_id, authorizer={"lambda": {"tenant": "acme"}})
+    unknown = state_of(JOB_ID, authorizer={"lambda": {"tenant": "acme"}})
+
+    assert 404 == theirs["statusCode"] == unknown["statusCode"]
+    assert body_of(theirs) == body_of(unknown)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ('{"message": ""}', 422),
+        (json.dumps({"message": "x" * 32_001}), 422),
+        ('{"message": "a", "colour": "red"}', 422),
+        ('{"message": "a", "force_model": "gpt-4"}', 422),
+        ("hello", 400),
+        ("x" * 7_000_000, 413),
+    ],
+)
+def test_bad_body(cloud: Cloud, deploy: Deploy, body: str, status: int) -> None:
+    """A bad body is refused, and nothing reaches a table or the queue."""
+    deploy("ChatFunction")
+    response = ask(body)
+
+    assert status == response["statusCode"]
+    assert body_of(response)["error"]["field"]
+    assert (0, []) == (count_items(cloud, "JobTable"), queued(cloud))
+
+
+def test_without_embedding_model(deploy: Deploy, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the model prompts are still answered and repeats served; response and metric say what is missing."""
+    deploy("ChatFunction", INFERENCE_MODE="inline", MODEL_DIR="/nowhere")
+    first, again = body_of(ask({"message": "What is Python?"})), body_of(ask({"message": "What is Python?"}))
+    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"CacheDegraded"' in line]
+
+    assert ["embedder"] == first["degraded"]
+    assert "exact" == again["cache_tier"]
+    assert ["embedder"] == [metric["part"] for metric in metrics]
+
+
+def test_missing_tables(cloud: Cloud, deploy: Deploy) -> None:
+    """Without its tables the function answers 503 in the one shape."""
+    deploy("ChatFunction")
+    for table in cloud.dynamodb.list_tables()["TableNames"]:
+        cloud.dynamodb.delete_table(TableName=table)
+    response = ask(ASYNC)
+
+    assert (503, "store_error") == (response["statusCode"], body_of(response)["error"]["code"])
+
+
+def test_missing_queue(cloud: Cloud, deploy: Deploy) -> None:
+    """Without its queue the function answers 503, and the next equal question does not wait for a dead flight."""
+    deploy("ChatFunction")
+    url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]
+    cloud.sqs.delete_queue(QueueUrl=url)
+    refused = ask(ASYNC)
+    cloud.sqs.create_queue(QueueName="InferenceQueue")
+    accepted = ask(ASYNC)
+
+    assert (503, 202) == (refused["statusCode"], accepted["statusCode"])
+    assert 1 == len(queued(cloud))
+
+
+def test_same_message_twice(cloud: Cloud, deploy: Deploy, ollama: OllamaStandIn) -> None:
+    """A message that is delivered twice is one generation, one record and one cache entry."""
+    deploy("InferFunction")
+    store_of().open(make_job(JOB_ID))
+    before = len(ollama.calls)
+    runs = [infer(load_event("infer"), Context()) for _ in range(2)]
+
+    assert [{"batchItemFailures": []}] * 2 == runs
+    assert 1 == len(ollama.calls) - before
+    assert [1, 1] == [count_items(cloud, table) for table in ("UsageTable", "CacheTable")]
+    assert JobStatus.SUCCEEDED == store_of().get(JOB_ID).status
+
+
+def test_message_of_an_expired_job(deploy: Deploy, ollama: OllamaStandIn) -> None:
+    """A message that outlived its job is done with."""
+    deploy("InferFunction")
+    before = len(ollama.calls)
+    store_of(SettableClock()).open(make_job(JOB_ID))  # in 2023
+
+    assert {"batchItemFailures": []} == infer(load_event("infer"), Context())
+    assert before == len(ollama.calls)
+
+
+def test_job_in_other_hands(deploy: Deploy, ollama: OllamaStandIn) -> None:
+    """A job that another worker holds comes again later; when the worker has finished it there is nothing to do."""
+    deploy("InferFunction")
+    store_of().open(make_job(JOB_ID))
+    store_of().start(JOB_ID, lease_until_ms=bootstrap.now_ms() + 60_000)
+    before = len(ollama.calls)
+
+    assert {"batchItemFailures": [{"itemIdentifier": load_event("infer")["Records"][0]["messageId"]}]} == infer(
+        load_event("infer"), Context()
+    )
+    assert before == len(ollama.calls)
+
+
+@pytest.mark.parametrize("body", ["not JSON", "{}", '{"job_id": 5}'])
+def test_broken_message(deploy: Deploy, body: str) -> None:
+    """A message that cannot be read is reported, for the dead-letter queue, and the others of its batch are run."""
+    deploy("InferFunction")
+    store_of().open(make_job("good"))
+
+    assert {"batchItemFailures": [{"itemIdentifier": "0"}]} == infer(message(body, '{"job_id": "good"}'), Context())
+    assert JobStatus.SUCCEEDED == store_of().get("good").status
+
+
+def test_function_with_little_time(deploy: Deploy) -> None:
+    """A generation that could not be written down in time is not begun: the job fails for want of time."""
+    deploy("InferFunction")
+    store_of().open(make_job(JOB_ID))
+    infer(load_event("infer"), Context(remaining_ms=10_000))
+    job = store_of().get(JOB_ID)
+
+    assert "model_timeout" == (job.failure and job.failure.code)

@@ -1,0 +1,327 @@
+"""The other functions over the template's tables and queues, each on its sample event."""
+
+import base64
+import copy
+import gzip
+import json
+import runpy
+from itertools import permutations
+from typing import Any
+
+import msgspec
+import pytest
+
+from aggregate_costs.app import lambda_handler as aggregate
+from analytics.app import lambda_handler as analytics
+from cache_lookup.app import lambda_handler as cache_lookup
+from classify.app import lambda_handler as classify
+from infra.local.ollama_stand_in import OllamaStandIn
+from llm_router import bootstrap
+from llm_router.adapters.dynamodb import to_item
+from llm_router.adapters.onnx_embedder import OnnxEmbedder
+from llm_router.box import same_model
+from llm_router.errors import ConfigError
+from llm_router.jobs import utc_day
+from llm_router.models import CacheQuestion, CacheTier, UsageRecord
+from llm_router.semantic_cache import SemanticCache
+from probe.app import lambda_handler as probe
+from status.app import lambda_handler as status
+from tests.builders import TINY, Context, body_of, http_event, make_entry, make_usage
+from tests.integration.conftest import MODEL, ROOT, TEMPLATE, Cloud, Deploy
+from tests.loading import load_event
+
+FUNCTIONS = {function.handler.partition(".")[0]: function for function in TEMPLATE.functions.values()}
+
+
+def stream_event(*records: UsageRecord) -> dict[str, Any]:
+    """Return a stream event that inserted these records, one after another."""
+    (sample,) = load_event("aggregate-costs")["Records"]
+    inserted = []
+    for number, usage in enumerate(records):
+        record = copy.deepcopy(sample)
+        record["eventID"] = f"event-{usage.request_id}"
+        record["dynamodb"]["SequenceNumber"] = str(1000 + number)
+        record["dynamodb"]["Keys"] = {"request_id": {"S": usage.request_id}}
+        record["dynamodb"]["NewImage"] = to_item(msgspec.to_builtins(usage) | {"expires_at": 1})
+        inserted.append(record)
+    return {"Records": inserted}
+
+
+def counted(cloud: Cloud) -> list[dict[str, Any]]:
+    """Return the rollup rows as they are stored, without what was seen and when it expires."""
+    items = cloud.dynamodb.scan(TableName="RollupTable")["Items"]
+    rows = [item for item in items if not item["tenant_day"]["S"].startswith("event#")]
+    return sorted(
+        ({name: value for name, value in row.items() if name != "expires_at"} for row in rows),
+        key=lambda row: str(row["dimensions"]),
+    )
+
+
+RECORDS = (
+    make_usage("1"),
+    make_usage("2", tier=CacheTier.EXACT, busy_ms=0, actual_nano_usd=0),
+    make_usage("3", model="ollama/llama3.2", complexity="complex", latency_ms=90_000),
+)
+
+
+def test_sample_event(cloud: Cloud, deploy: Deploy) -> None:
+    """The sample event's record is counted in the row of its day and dimensions."""
+    deploy("AggregateCostsFunction")
+
+    assert {"batchItemFailures": []} == aggregate(load_event("aggregate-costs"), Context())
+    assert [
+        {
+            "tenant_day": {"S": "default#2023-11-14"},
+            "dimensions": {"S": "ollama/tinyllama#simple#default#http"},
+            "requests": {"N": "1"},
+            "succeeded_requests": {"N": "1"},
+            "generated_requests": {"N": "1"},
+            "input_tokens": {"N": "21"},
+            "output_tokens": {"N": "80"},
+            "busy_ms": {"N": "9500"},
+            "latency_ms": {"N": "12345"},
+            "latency_ms_le_30000": {"N": "1"},
+            "actual_nano_usd": {"N": "382639"},
+            "baseline_nano_usd": {"N": "5430000"},
+        }
+    ] == counted(cloud)
+
+
+def test_batch_twice(cloud: Cloud, deploy: Deploy) -> None:
+    """A batch that is delivered again changes no counter."""
+    deploy("AggregateCostsFunction")
+    aggregate(stream_event(*RECORDS), Context())
+    once = counted(cloud)
+    aggregate(stream_event(*RECORDS), Context())
+
+    assert once == counted(cloud)
+    assert [1, 2] == sorted(int(row["requests"]["N"]) for row in once)
+
+
+def test_any_order(cloud: Cloud, deploy: Deploy) -> None:
+    """Whatever the order in which records come, and come again, the counters are the same."""
+    deploy("AggregateCostsFunction")
+    aggregate(stream_event(*RECORDS), Context())
+    expected = counted(cloud)
+    for order in permutations(RECORDS):
+        for item in cloud.dynamodb.scan(TableName="RollupTable")["Items"]:
+            key = {name: item[name] for name in ("tenant_day", "dimensions")}
+            cloud.dynamodb.delete_item(TableName="RollupTable", Key=key)
+        aggregate(stream_event(*order[:2]), Context())
+        aggregate(stream_event(*order[1:]), Context())
+
+        assert expected == counted(cloud)
+
+
+def test_poison_record(cloud: Cloud, deploy: Deploy) -> None:
+    """A record that cannot be read is reported alone; the others are counted, and not again when it comes back."""
+    deploy("AggregateCostsFunction")
+    event = stream_event(*RECORDS)
+    del event["Records"][1]["dynamodb"]["NewImage"]["tenant"]
+    first = aggregate(event, Context())
+    half = counted(cloud)
+    again = aggregate(event, Context())
+    without = counted(cloud)
+    aggregate(stream_event(*RECORDS), Context())
+
+    assert {"batchItemFailures": [{"itemIdentifier": "1001"}]} == first == again
+    assert half == without
+    assert [1, 1] == [int(row["requests"]["N"]) for row in half]
+    assert [1, 2] == sorted(int(row["requests"]["N"]) for row in counted(cloud))
+
+
+def test_missing_rollup_table(cloud: Cloud, deploy: Deploy) -> None:
+    """When nothing can be counted every record is reported, so that all come again."""
+    deploy("AggregateCostsFunction")
+    cloud.dynamodb.delete_table(TableName="RollupTable")
+    failures = aggregate(stream_event(*RECORDS), Context())["batchItemFailures"]
+
+    assert ["1000", "1001", "1002"] == [failure["itemIdentifier"] for failure in failures]
+
+
+def test_analytics(deploy: Deploy) -> None:
+    """What the stream counted today is in the summary and in the cache's statistics."""
+    deploy("AggregateCostsFunction")
+    today = utc_day(bootstrap.now_ms())
+    records = [msgspec.structs.replace(record, day=today) for record in RECORDS]
+    aggregate(stream_event(*records), Context())
+    deploy("AnalyticsFunction")
+    summary, stats = (analytics(load_event(name), Context()) for name in ("analytics-summary", "analytics-cache-stats"))
+
+    assert (200, 200) == (summary["statusCode"], stats["statusCode"])
+    assert (3, 1, 1400, 4_500_000) == tuple(
+        body_of(summary)[name] for name in ("total_requests", "cache_hits", "actual_nano_usd", "baseline_nano_usd")
+    )
+    assert (1, 2, 33.33) == tuple(body_of(stats)[name] for name in ("exact_hits", "misses", "hit_rate"))
+
+
+def test_bad_period(deploy: Deploy) -> None:
+    """A period that is no number of days is refused by name."""
+    deploy("AnalyticsFunction")
+    response = analytics(http_event("analytics-summary", queryStringParameters={"days": "all"}), Context())
+
+    assert (422, "days") == (response["statusCode"], body_of(response)["error"]["field"])
+
+
+def test_classify(deploy: Deploy) -> None:
+    """The sample question is graded complex, for reasons that are given, and would go to the complex model."""
+    deploy("ClassifyFunction")
+    response = classify(load_event("classify"), Context())
+    body = body_of(response)
+
+    assert (200, "complex", "ollama/llama3.2") == (
+        response["statusCode"],
+        body["complexity"],
+        body["recommended_model"],
+    )
+    assert body["reasons"]
+    assert 0 < body["confidence"] <= 1
+
+
+def test_classify_bad_body(deploy: Deploy) -> None:
+    """Only the message is a known field."""
+    deploy("ClassifyFunction")
+    response = classify(http_event("classify", {"message": "a", "skip_cache": True}), Context())
+
+    assert (422, "skip_cache") == (response["statusCode"], body_of(response)["error"]["field"])
+
+
+def test_cache_lookup(deploy: Deploy) -> None:
+    """A stored answer is found by its exact words and by its meaning."""
+    deploy("CacheLookupFunction")
+    embedder = OnnxEmbedder(MODEL)
+    cache = SemanticCache(bootstrap.cache_store("CacheTable"), embedder, threshold=0.85, clock=bootstrap.now_ms)
+    namespace = cache.lookup("default", CacheQuestion(message="What is Python?"), TINY).namespace
+    entry = make_entry(namespace=namespace, expires_at=bootstrap.now_ms() // 1000 + 60)
+    bootstrap.cache_store("CacheTable").put(entry, embedder.embed(entry.prompt))
+    exact, semantic, missed = (
+        body_of(cache_lookup(http_event("cache-lookup", {"message": message}), Context()))
+        for message in ("What is Python?", "what's Python", "Who wrote Faust?")
+    )
+
+    assert ("exact", "semantic", None) == (exact["cache_tier"], semantic["cache_tier"], missed["cache_tier"])
+    assert "A language." == exact["response"] == semantic["response"]
+
+
+def test_cache_stats(cloud: Cloud, deploy: Deploy) -> None:
+    """The cache's settings are shown, and a missing table is not hidden."""
+    deploy("CacheLookupFunction")
+    fine = body_of(cache_lookup(load_event("cache-stats"), Context()))
+    cloud.dynamodb.delete_table(TableName="CacheTable")
+    broken = body_of(cache_lookup(load_event("cache-stats"), Context()))
+
+    assert (0.85, 24.0, OnnxEmbedder(MODEL).version, 0, []) == tuple(
+        fine[name] for name in ("similarity_threshold", "ttl_hours", "embedder_version", "generation", "degraded")
+    )
+    assert ["cache"] == broken["degraded"]
+
+
+def test_probe_and_models(deploy: Deploy, ollama: OllamaStandIn) -> None:
+    """What the probe saw of the box is what the models route shows."""
+    deploy("ProbeFunction")
+    probe(load_event("probe"), Context())
+    deploy("StatusFunction")
+    body = body_of(status(load_event("models"), Context()))
+
+    assert {"ollama/tinyllama": True, "ollama/llama3.2": True} == {
+        tier["model"]: tier["installed"] for tier in body["tiers"].values()
+    }
+    assert any(same_model(TINY, each["name"]) for each in body["installed"])
+    assert "0.145" == body["prices"]["instance_usd_per_hour"]
+
+
+def test_probe_of_an_unreachable_box(deploy: Deploy, ollama: OllamaStandIn) -> None:
+    """A box that refuses connections is written down as unreachable, and health says so with 503."""
+    deploy("ProbeFunction")
+    with ollama.refusing():
+        probe(load_event("probe"), Context())
+    deploy("StatusFunction")
+    response = status(load_event("health"), Context())
+
+    assert (503, "unavailable") == (response["statusCode"], body_of(response)["status"])
+    assert "unavailable" == body_of(response)["parts"]["ollama"]["status"]
+
+
+def test_health(cloud: Cloud, deploy: Deploy) -> None:
+    """Health asks every part: well when all answer, degraded without the cache, unavailable without the queue."""
+    deploy("ProbeFunction")
+    probe(load_event("probe"), Context())
+    deploy("StatusFunction")
+    well = status(load_event("health"), Context())
+    cloud.dynamodb.delete_table(TableName="CacheTable")
+    degraded = status(load_event("health"), Context())
+    cloud.sqs.delete_queue(QueueUrl=cloud.environment("StatusFunction")["INFERENCE_QUEUE_URL"])
+    unavailable = status(load_event("health"), Context())
+
+    assert [(200, "ok"), (200, "degraded"), (503, "unavailable")] == [
+        (response["statusCode"], body_of(response)["status"]) for response in (well, degraded, unavailable)
+    ]
+    assert {
+        "job_table",
+        "usage_table",
+        "inference_queue",
+        "cache_table",
+        "rollup_table",
+        "embedder",
+        "ollama",
+    } == body_of(well)["parts"].keys()
+
+
+def test_openapi(deploy: Deploy) -> None:
+    """The description is served as JSON."""
+    deploy("StatusFunction")
+    response = status(load_event("openapi"), Context())
+
+    assert (200, "3.1.0") == (response["statusCode"], body_of(response)["openapi"])
+
+
+def test_docs(deploy: Deploy) -> None:
+    """The documentation is one compressed page."""
+    deploy("StatusFunction")
+    response = status(load_event("docs"), Context())
+    page = gzip.decompress(base64.b64decode(response["body"])).decode()
+
+    assert (200, "gzip", True) == (
+        response["statusCode"],
+        response["headers"]["Content-Encoding"],
+        response["isBase64Encoded"],
+    )
+    assert page.startswith("<!doctype html>")
+
+
+def start(app: str) -> dict[str, Any]:
+    """Load a function's module as Lambda does when an environment starts."""
+    return runpy.run_path(str(ROOT / "functions" / app / "app.py"))
+
+
+@pytest.mark.parametrize("app", FUNCTIONS)
+def test_start(app: str, deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Lambda a function is built while it starts, from the environment that the template gives it."""
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+    deploy(FUNCTIONS[app].logical_id)
+
+    assert callable(start(app)["lambda_handler"])
+
+
+@pytest.mark.parametrize("app", FUNCTIONS)
+def test_broken_configuration(app: str, deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Lambda a function with a wrong environment fails while it starts, and names everything that is wrong."""
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+    environment = FUNCTIONS[app].environment
+    broken = {name: "not a URL" for name in environment if name.endswith("_URL")}
+    broken |= {name: "gpt-4" for name in environment if name.endswith("_MODEL") and name.startswith("DEFAULT_")}
+    broken |= {name: "" for name in environment if name.endswith("_TABLE")}
+    deploy(FUNCTIONS[app].logical_id, **broken)
+    with pytest.raises(ConfigError) as caught:
+        start(app)
+
+    assert sorted(broken) == sorted(problem.partition(":")[0] for problem in caught.value.problems)
+
+
+def test_sample_events_are_complete() -> None:
+    """Every sample HTTP event names its route the way the gateway does, and has a body that is JSON."""
+    for route in ("chat", "classify", "cache-lookup"):
+        event = load_event(route)
+
+        assert event["routeKey"] == f"{event['requestContext']['http']['method']} {event['rawPath']}"
+        assert json.loads(event["body"])["message"]
