@@ -1,131 +1,32 @@
 """The API's own description, OpenAPI 3.1, made from the very structs that parse requests and build responses."""
 
 import html
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
-from llm_router.models import CacheQuestion, ChatRequest, ClassifyRequest
-from llm_router.responses import (
-    CacheStatsResponse,
-    CacheStatusResponse,
-    ChatResponse,
-    ClassifyResponse,
-    ErrorBody,
-    LookupResponse,
-    PendingResponse,
-    SummaryResponse,
-)
-from status.catalogue import ModelsResponse
-from status.health import HealthResponse
+from llm_router.responses import ErrorBody
+from status.operations import OPERATIONS, Operation
 
 API_VERSION: Final = "0.1.0"
-_BODY_ERRORS: Final = (400, 413, 415, 422)
-_REF: Final = "#/components/schemas/{name}"
-
-
-class Operation(Struct, frozen=True, kw_only=True):
-    """One route as a reader sees it."""
-
-    method: str
-    path: str
-    summary: str
-    body: type | None = None
-    parameters: tuple[dict[str, Any], ...] = ()
-    responses: dict[int, tuple[Any, ...]]
-    """By status; several where the body depends on how far a request has come."""
-    errors: tuple[int, ...] = ()
-
-
-def _query_days() -> dict[str, Any]:
-    schema = {"type": "integer", "minimum": 1, "maximum": 366, "default": 30}
-    return {"name": "days", "in": "query", "description": "UTC days to look back, today included.", "schema": schema}
-
-
-_JOB_ID: Final = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
-_PREFER: Final = {
-    "name": "Prefer",
-    "in": "header",
-    "description": "`respond-async` answers 202 at once.",
-    "schema": {"type": "string"},
+_MEANING: Final = {
+    200: "Done.",
+    202: "Accepted and not ready yet; `Location` says where to ask again, and `Retry-After` when.",
+    400: "The body is not JSON in UTF-8.",
+    404: "Unknown, expired, or somebody else's.",
+    409: "The state of the request forbids it.",
+    413: "The body is too large.",
+    415: "The body is declared as something other than JSON.",
+    422: "A field breaks its rule; `field` names it.",
+    502: "The model gave no usable answer.",
+    503: "Not possible right now; trying again later can help.",
+    504: "The model did not answer in time.",
 }
-
-OPERATIONS: Final = (
-    Operation(
-        method="post",
-        path="/api/v1/chat",
-        summary="Answer a prompt from the cache or a model",
-        body=ChatRequest,
-        parameters=(_PREFER,),
-        responses={200: (ChatResponse,), 202: (PendingResponse,)},
-        errors=(*_BODY_ERRORS, 409, 502, 503, 504),
-    ),
-    Operation(
-        method="get",
-        path="/api/v1/requests/{job_id}",
-        summary="Where a request stands, and its answer when it is done",
-        parameters=(_JOB_ID,),
-        responses={200: (ChatResponse, PendingResponse)},
-        errors=(404, 503),
-    ),
-    Operation(
-        method="post",
-        path="/api/v1/classify",
-        summary="Grade a prompt without answering it",
-        body=ClassifyRequest,
-        responses={200: (ClassifyResponse,)},
-        errors=_BODY_ERRORS,
-    ),
-    Operation(
-        method="post",
-        path="/api/v1/cache/lookup",
-        summary="What the cache would answer, and the candidates it weighs",
-        body=CacheQuestion,
-        responses={200: (LookupResponse,)},
-        errors=_BODY_ERRORS,
-    ),
-    Operation(
-        method="get",
-        path="/api/v1/cache/stats",
-        summary="How the cache is set up, and whether its parts work",
-        responses={200: (CacheStatusResponse,)},
-    ),
-    Operation(
-        method="get",
-        path="/api/v1/analytics/summary",
-        summary="Requests, tokens, money and latency of a period",
-        parameters=(_query_days(),),
-        responses={200: (SummaryResponse,)},
-        errors=(422, 503),
-    ),
-    Operation(
-        method="get",
-        path="/api/v1/analytics/cache-stats",
-        summary="How many requests of a period the cache answered",
-        parameters=(_query_days(),),
-        responses={200: (CacheStatsResponse,)},
-        errors=(422, 503),
-    ),
-    Operation(
-        method="get",
-        path="/health",
-        summary="Whether the router can answer, part by part",
-        responses={200: (HealthResponse,), 503: (HealthResponse,)},
-    ),
-    Operation(
-        method="get",
-        path="/api/v1/models",
-        summary="Configured, installed and resident models, and prices",
-        responses={200: (ModelsResponse,)},
-        errors=(503,),
-    ),
-    Operation(method="get", path="/openapi.json", summary="This description", responses={200: (dict[str, Any],)}),
-    Operation(method="get", path="/docs", summary="This description, to read and try", responses={200: (str,)}),
-)
+_REF: Final = "#/components/schemas/{name}"
 
 
 @lru_cache
@@ -166,21 +67,20 @@ def docs_page() -> str:
 def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "summary": operation.summary,
-        "operationId": f"{operation.method}_{operation.path.strip('/').replace('/', '_')}",
+        "operationId": "_".join(re.findall(r"\w+", f"{operation.method} {operation.path}")),
         "parameters": list(operation.parameters),
         "responses": {
-            str(status): _content([schemas[str(kind)] for kind in kinds], operation.path)
-            for status, kinds in operation.responses.items()
-        }
-        | {str(status): _content([schemas[str(ErrorBody)]]) for status in operation.errors},
+            str(status): {"description": _MEANING[status]}
+            | _content([schemas[str(kind)] for kind in kinds], operation.path)
+            for status, kinds in (operation.responses | dict.fromkeys(operation.errors, (ErrorBody,))).items()
+        },
     }
     if operation.body is not None:
         described["requestBody"] = {"required": True} | _content([schemas[str(operation.body)]])
-        del described["requestBody"]["description"]
     return described
 
 
 def _content(schemas: Sequence[dict[str, Any]], path: str = "") -> dict[str, Any]:
     media_type = "text/html" if path == "/docs" else "application/json"
     schema = schemas[0] if len(schemas) == 1 else {"oneOf": list(schemas)}
-    return {"description": "", "content": {media_type: {"schema": schema}}}
+    return {"content": {media_type: {"schema": schema}}}

@@ -1,0 +1,120 @@
+"""The routes of the API as a reader sees them."""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from llm_router.models import CacheQuestion, ChatRequest, ClassifyRequest
+from llm_router.responses import (
+    CacheStatsResponse,
+    CacheStatusResponse,
+    ChatResponse,
+    ClassifyResponse,
+    LookupResponse,
+    PendingResponse,
+    SummaryResponse,
+)
+from status.catalogue import ModelsResponse
+from status.health import HealthResponse
+
+_BODY_ERRORS: Final = (400, 413, 415, 422)
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One route as a reader sees it."""
+
+    method: str
+    path: str
+    summary: str
+    body: type | None = None
+    parameters: tuple[dict[str, Any], ...] = ()
+    responses: dict[int, tuple[Any, ...]]
+    """By status; several where the body depends on how far a request has come."""
+    errors: tuple[int, ...] = ()
+
+
+def _query_days() -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 1, "maximum": 366, "default": 30}
+    return {"name": "days", "in": "query", "description": "UTC days to look back, today included.", "schema": schema}
+
+
+_JOB_ID: Final = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
+_PREFER: Final = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`respond-async` answers 202 at once.",
+    "schema": {"type": "string"},
+}
+
+OPERATIONS: Final = (
+    Operation(
+        method="post",
+        path="/api/v1/chat",
+        summary="Answer a prompt from the cache or a model",
+        body=ChatRequest,
+        parameters=(_PREFER,),
+        responses={200: (ChatResponse,), 202: (PendingResponse,)},
+        errors=(*_BODY_ERRORS, 409, 502, 503, 504),
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/requests/{job_id}",
+        summary="Where a request stands, and its answer when it is done",
+        parameters=(_JOB_ID,),
+        responses={200: (ChatResponse, PendingResponse)},
+        errors=(404, 503),
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/classify",
+        summary="Grade a prompt without answering it",
+        body=ClassifyRequest,
+        responses={200: (ClassifyResponse,)},
+        errors=_BODY_ERRORS,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/cache/lookup",
+        summary="What the cache would answer, and the candidates it weighs",
+        body=CacheQuestion,
+        responses={200: (LookupResponse,)},
+        errors=_BODY_ERRORS,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/cache/stats",
+        summary="How the cache is set up, and whether its parts work",
+        responses={200: (CacheStatusResponse,)},
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/analytics/summary",
+        summary="Requests, tokens, money and latency of a period",
+        parameters=(_query_days(),),
+        responses={200: (SummaryResponse,)},
+        errors=(422, 503),
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/analytics/cache-stats",
+        summary="How many requests of a period the cache answered",
+        parameters=(_query_days(),),
+        responses={200: (CacheStatsResponse,)},
+        errors=(422, 503),
+    ),
+    Operation(
+        method="get",
+        path="/health",
+        summary="Whether the router can answer, part by part",
+        responses={200: (HealthResponse,), 503: (HealthResponse,)},
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/models",
+        summary="Configured, installed and resident models, and prices",
+        responses={200: (ModelsResponse,)},
+        errors=(503,),
+    ),
+    Operation(method="get", path="/openapi.json", summary="This description", responses={200: (dict[str, Any],)}),
+    Operation(method="get", path="/docs", summary="This description, to read and try", responses={200: (str,)}),
+)
