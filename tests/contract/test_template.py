@@ -1,0 +1,240 @@
+"""What every resource of the template owes, whoever adds one."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from infra.local.intrinsics import Intrinsic
+from llm_router.settings import Settings
+from tests.contract.sam_template import DOCUMENT, ROOT, TEMPLATE, events, resources, target
+
+GLOBALS = DOCUMENT["Globals"]["Function"]
+FUNCTIONS = {name: GLOBALS | own for name, own in resources("AWS::Serverless::Function").items()}
+QUEUES = resources("AWS::SQS::Queue")
+TABLES = resources("AWS::DynamoDB::Table")
+POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
+
+each_function = pytest.mark.parametrize("name", FUNCTIONS)
+each_table = pytest.mark.parametrize("name", TABLES)
+
+
+def package(name: str) -> str:
+    """Return the package of a function's handler."""
+    return str(FUNCTIONS[name]["Handler"]).partition(".")[0]
+
+
+def statements(name: str) -> list[dict[str, Any]]:
+    """Return the statements of a function's own policy."""
+    return [statement for policy in FUNCTIONS[name].get("Policies", []) for statement in policy["Statement"]]
+
+
+def as_list(value: object) -> list[Any]:
+    """Return a value that may stand alone as a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def sources(name: str) -> Iterator[str]:
+    """Yield the source of every module of a function."""
+    return (path.read_text(encoding="utf-8") for path in (ROOT / "functions" / package(name)).glob("*.py"))
+
+
+def settings_of(name: str) -> type[Settings]:
+    """Return the one class of settings that a function's modules parse."""
+    parsed = {
+        node.value.id
+        for source in sources(name)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and node.attr == "from_env" and isinstance(node.value, ast.Name)
+    }
+    (found,) = parsed
+    kind: type[Settings] = getattr(import_module("llm_router.settings"), found)
+    return kind
+
+
+def test_every_function_is_deployed() -> None:
+    """Every package with a handler is a function, and its handler exists."""
+    packages = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+
+    assert packages == {package(name) for name in FUNCTIONS}
+    for name in FUNCTIONS:
+        module, _, handler = str(FUNCTIONS[name]["Handler"]).rpartition(".")
+        assert list(inspect.signature(getattr(import_module(module), handler)).parameters), name
+
+
+@each_function
+def test_runtime(name: str) -> None:
+    """Every function runs Python 3.13 on x86_64, for which the layers are built."""
+    assert ("python3.13", ["x86_64"]) == (FUNCTIONS[name]["Runtime"], FUNCTIONS[name]["Architectures"])
+
+
+@each_function
+def test_size(name: str) -> None:
+    """Every function has memory and a timeout, and one behind HTTP alone ends before the gateway does."""
+    function = FUNCTIONS[name]
+    kinds = {event["Type"] for event in function.get("Events", {}).values()}
+
+    assert 128 <= function["MemorySize"] <= 10_240
+    assert 1 <= function["Timeout"] <= 900
+    if kinds == {"HttpApi"} and name != "ChatFunction":  # which also serves direct invokes and inline inference
+        assert function["Timeout"] <= 30
+
+
+@each_function
+def test_logs(name: str) -> None:
+    """Every function writes to a log group of its own, which forgets."""
+    group = target(FUNCTIONS[name]["LoggingConfig"]["LogGroup"])
+    used = [target(function["LoggingConfig"]["LogGroup"]) for function in FUNCTIONS.values()]
+
+    assert 1 == used.count(group)
+    assert "RetentionInDays" in resources("AWS::Logs::LogGroup")[group]
+
+
+@each_function
+def test_least_privilege(name: str) -> None:
+    """A function may do what it names, to what it names; nothing has a wildcard, and no managed policy is borrowed."""
+    assert all(isinstance(policy, dict) for policy in FUNCTIONS[name].get("Policies", []))
+    for statement in statements(name):
+        assert {"Sid", "Effect", "Action", "Resource"} == statement.keys()
+        assert all("*" not in action for action in as_list(statement["Action"]))
+        for resource in as_list(statement["Resource"]):
+            assert isinstance(resource, Intrinsic)
+            assert "*" not in str(resource.argument)
+            assert target(resource) in DOCUMENT["Resources"]
+
+
+@each_function
+def test_layers(name: str) -> None:
+    """A function carries the embedding layer when, and only when, it embeds."""
+    layers = [target(layer) for layer in FUNCTIONS[name]["Layers"]]
+    embeds = any("bootstrap.semantic_cache(" in text or "bootstrap.embedder(" in text for text in sources(name))
+    embeds = embeds or any("bootstrap.pipeline(" in text for text in sources(name))
+
+    assert ["CoreLayer", "DepsLayer", *(["EmbeddingLayer"] if embeds else [])] == layers
+
+
+@each_function
+def test_environment(name: str) -> None:
+    """A function gets the settings it parses, every required one, and nothing else."""
+    given = set(TEMPLATE.functions[name].environment) - POWERTOOLS
+    known = {field.name.upper(): field for field in fields(settings_of(name))}
+    required = {setting for setting, field in known.items() if field.default is MISSING}
+
+    assert set() == given - known.keys()
+    assert set() == required - given
+
+
+@each_function
+def test_settings_parse(name: str) -> None:
+    """What the template gives a function by default is what its settings accept."""
+    assert settings_of(name).from_env(TEMPLATE.functions[name].environment)
+
+
+@each_function
+def test_tables_are_named_by_what_may_be_touched(name: str) -> None:
+    """A function that is told of a table or queue has a right to it, and the other way round."""
+    environment = FUNCTIONS[name]["Environment"]["Variables"]
+    told = {target(value) for key, value in environment.items() if key.endswith(("_TABLE", "_QUEUE_URL"))}
+    allowed = {target(each) for statement in statements(name) for each in as_list(statement["Resource"])}
+    failure_queues = {
+        target(source["DestinationConfig"]["OnFailure"]["Destination"])
+        for function, source in events("DynamoDB")
+        if function == name
+    }
+
+    assert told == allowed - failure_queues
+
+
+@pytest.mark.parametrize(("name", "source"), events("SQS"), ids=lambda value: value if isinstance(value, str) else "")
+def test_queue_sources(name: str, source: dict[str, Any]) -> None:
+    """A queue's batch reports its failures one by one, and its queue hides messages for six timeouts and has a DLQ."""
+    queue = QUEUES[target(source["Queue"])]
+    dead_letters = target(queue["RedrivePolicy"]["deadLetterTargetArn"])
+
+    assert ["ReportBatchItemFailures"] == source["FunctionResponseTypes"]
+    assert queue["VisibilityTimeout"] >= 6 * FUNCTIONS[name]["Timeout"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] >= 3
+    assert QUEUES[dead_letters]["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), events("DynamoDB"), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_stream_sources(name: str, source: dict[str, Any]) -> None:
+    """A stream's batch reports failures, is tried a limited number of times, halved, and set aside in the end."""
+    destination = source["DestinationConfig"]["OnFailure"]
+    allowed = {
+        target(each)
+        for statement in statements(name)
+        if "sqs:SendMessage" in as_list(statement["Action"])
+        for each in as_list(statement["Resource"])
+    }
+
+    assert ["ReportBatchItemFailures"] == source["FunctionResponseTypes"]
+    assert 0 < source["MaximumRetryAttempts"] <= 100
+    assert 0 < source["MaximumRecordAgeInSeconds"] <= 604_800
+    assert source["BisectBatchOnFunctionError"] is True
+    assert "SQS" == destination["Type"]
+    assert target(destination["Destination"]) in QUEUES.keys() & allowed
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_queues(name: str) -> None:
+    """Every queue is encrypted and says how long it keeps messages."""
+    assert QUEUES[name]["SqsManagedSseEnabled"] is True
+    assert QUEUES[name]["MessageRetentionPeriod"] > 0
+
+
+@each_table
+def test_tables(name: str) -> None:
+    """Every table is on demand, encrypted, and deletes by `expires_at`."""
+    table = TABLES[name]
+
+    assert "PAY_PER_REQUEST" == table["BillingMode"]
+    assert {"AttributeName": "expires_at", "Enabled": True} == table["TimeToLiveSpecification"]
+    assert {"SSEEnabled": True} == table["SSESpecification"]
+
+
+@each_table
+def test_money_is_kept(name: str) -> None:
+    """The tables that money is counted in can be restored, and outlive the stack; the others do not."""
+    table, resource = TABLES[name], DOCUMENT["Resources"][name]
+    precious = name in {"UsageTable", "RollupTable"}
+
+    assert precious is table.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled", False)
+    assert ("Retain" if precious else "Delete") == resource["DeletionPolicy"] == resource["UpdateReplacePolicy"]
+
+
+def test_routes_have_payload_two() -> None:
+    """Every route speaks payload format 2.0 through the one API."""
+    for _, source in events("HttpApi"):
+        assert ("2.0", "HttpApi") == (source["PayloadFormatVersion"], target(source["ApiId"]))
+
+
+def test_sample_events() -> None:
+    """There is a sample event for every trigger, and for no other."""
+    triggers = [event["Type"] for function in FUNCTIONS.values() for event in function.get("Events", {}).values()]
+    samples = sorted(path.stem for path in (ROOT / "tests" / "events").glob("*.json"))
+
+    assert [
+        "aggregate-costs",
+        "analytics-cache-stats",
+        "analytics-summary",
+        "cache-lookup",
+        "cache-stats",
+        "chat",
+        "chat-invoke",
+        "classify",
+        "docs",
+        "health",
+        "infer",
+        "models",
+        "openapi",
+        "probe",
+        "request",
+    ] == samples
+    assert len(triggers) + 1 == len(samples)  # a direct invoke needs no trigger
