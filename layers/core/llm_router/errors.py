@@ -79,6 +79,8 @@ class ModelUnavailableError(ModelError):
     """The box cannot be reached, is busy, or broke off in the middle of an answer."""
 
     code = "model_unavailable"
+    retry_after_ms: int | None = None
+    """How long the server, or the circuit breaker before it, asks to be left alone; None when it does not say."""
 
 
 class ModelNotFoundError(ModelError):
