@@ -1,0 +1,109 @@
+"""Speaks to a cloud API, or any other server, that is compatible with OpenAI's chat completions."""
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Final
+
+import httpx
+import msgspec
+
+from llm_router.adapters.model_http import ModelServer, broke_off
+from llm_router.adapters.openai_protocol import Chunk, TokenLimitField, Usage, chat_body, generation, refusal
+from llm_router.errors import ModelError, ModelUnavailableError
+from llm_router.models import Generation, ModelCall
+from llm_router.ports import Clock
+
+CONNECT_SECONDS: Final = 5.0
+SILENCE_SECONDS: Final = 120.0
+"""A model that thinks before it speaks is silent for a minute or more."""
+
+_DATA: Final = b"data:"
+_END: Final = b"[DONE]"
+
+
+class OpenAICompatibleClient:
+    """One model of an OpenAI-compatible API; implements `LanguageModel`.
+
+    It answers every call with its own model, whatever model the call names: it is what a call falls back to.
+
+    Args:
+        base_url: Up to the version, e.g. `https://api.openai.com/v1`.
+        api_key: Returns the key; called when the first question is asked, and expected to remember.
+        model: Name of the model, as the API knows it.
+        clock: Milliseconds since the epoch.
+        transport: Instead of the network, in tests.
+        limit_field: How the API calls the bound of the answer's length.
+        silence_s: Longest silence of a server that is at work.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: Callable[[], str],
+        model: str,
+        clock: Clock,
+        transport: httpx.BaseTransport | None = None,
+        limit_field: TokenLimitField = "max_tokens",
+        silence_s: float = SILENCE_SECONDS,
+    ) -> None:
+        self._api_key = api_key
+        self._model = model
+        self._limit_field = limit_field
+        self._server = ModelServer(
+            base_url,
+            transport=transport,
+            clock=clock,
+            connect_s=CONNECT_SECONDS,
+            silence_s=silence_s,
+            refusal=refusal,
+        )
+
+    def generate(self, call: ModelCall, *, deadline_ms: int) -> Generator[str | Generation, None, None]:
+        """Yield pieces of text as they come and, last, the whole generation; see `LanguageModel`.
+
+        Raises:
+            StoreError: the key could not be read.
+        """
+        with self._server.ask(
+            "/chat/completions",
+            chat_body(call, self._model, self._limit_field),
+            deadline_ms=deadline_ms,
+            headers={"Authorization": f"Bearer {self._checked_key()}"},
+        ) as lines:
+            yield from self._read(_chunks(lines))
+
+    def _checked_key(self) -> str:
+        """Return the key, if it can stand in a header: the HTTP library's own complaint would quote it."""
+        key = self._api_key()
+        if key.isascii() and key.isprintable() and key and " " not in key:
+            return key
+        raise ModelError("The key of the cloud API is empty, or has characters that no key has.")
+
+    def _read(self, chunks: Iterator[Chunk]) -> Iterator[str | Generation]:
+        pieces = []
+        answered_by = done_reason = ""
+        usage = Usage(prompt_tokens=0, completion_tokens=0)
+        for chunk in chunks:
+            answered_by = chunk.model or answered_by
+            usage = chunk.usage or usage
+            for choice in chunk.choices or ():
+                done_reason = choice.finish_reason or done_reason
+                if choice.delta.content:
+                    pieces.append(choice.delta.content)
+                    yield choice.delta.content
+        if not done_reason:
+            raise broke_off()
+        yield generation(self._model, answered_by, "".join(pieces), done_reason, usage)
+
+
+def _chunks(lines: Iterator[bytes]) -> Iterator[Chunk]:
+    """Read server-sent events: one JSON document in each `data` line; comments keep the connection alive."""
+    for line in lines:
+        data = line.removeprefix(_DATA).strip()
+        if data == _END:
+            return
+        if line.startswith(_DATA):
+            chunk = msgspec.json.decode(data, type=Chunk)
+            if chunk.error:
+                raise ModelUnavailableError("The cloud API failed in the middle of the answer.")
+            yield chunk

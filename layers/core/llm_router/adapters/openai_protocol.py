@@ -1,0 +1,113 @@
+"""The wire format of OpenAI's chat completions, as far as compatible servers share it, and its meaning to the router.
+
+https://platform.openai.com/docs/api-reference/chat, https://platform.openai.com/docs/guides/error-codes
+"""
+
+import re
+from http import HTTPStatus
+from typing import Any, Final, Literal
+
+import httpx
+from msgspec import Struct
+
+from llm_router.errors import ModelError, ModelNotFoundError, ModelUnavailableError, PromptTooLongError
+from llm_router.models import Generation, ModelCall
+
+CLOUD_PREFIX: Final = "cloud/"
+TOO_LONG: Final = ("context_length_exceeded", "context length", "context size")
+"""What OpenAI, vLLM, llama.cpp and gateways say of a prompt that does not fit."""
+
+TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
+"""How a server calls the bound of the answer: every compatible one knows the first, OpenAI's newer models only the
+second."""
+
+_AS_IF_GONE: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_SNAPSHOT = re.compile(r"-[\d-]+")
+
+
+class Delta(Struct):
+    """What one chunk adds."""
+
+    content: str | None = None
+
+
+class Choice(Struct):
+    """One of the answers asked for; the router asks for one."""
+
+    delta: Delta
+    finish_reason: str | None = None
+
+
+class Usage(Struct):
+    """The tokens of a whole exchange."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Chunk(Struct):
+    """One event of a streamed answer; the one with `usage` has no choices."""
+
+    model: str = ""
+    choices: list[Choice] | None = None
+    usage: Usage | None = None
+    error: Any = None
+
+
+def chat_body(call: ModelCall, model: str, limit_field: TokenLimitField) -> dict[str, Any]:
+    """Return the body of `POST /chat/completions`; `model` answers, whatever model the call names."""
+    messages = [{"role": "user", "content": call.prompt}]
+    if call.system_prompt is not None:
+        messages.insert(0, {"role": "system", "content": call.system_prompt})
+    body = {
+        "model": model,
+        "messages": messages,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        limit_field: call.max_tokens,
+    }
+    return body if call.temperature is None else body | {"temperature": call.temperature}
+
+
+def generation(model: str, answered_by: str, text: str, done_reason: str, usage: Usage) -> Generation:
+    """Return a finished answer; durations are zero, for it took no time of the box.
+
+    A dated snapshot of `model` (`gpt-4o-mini-2024-07-18`) counts as the model itself.
+    """
+    is_ours = not answered_by or answered_by == model
+    is_snapshot = answered_by.startswith(model) and _SNAPSHOT.fullmatch(answered_by.removeprefix(model))
+    return Generation(
+        text=text,
+        model=CLOUD_PREFIX + (model if is_ours or is_snapshot else answered_by),
+        done_reason=done_reason,
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+    )
+
+
+def refusal(response: httpx.Response) -> ModelError:
+    """Return the error that an answer without success amounts to.
+
+    The server's own words are read and dropped: OpenAI's repeat parts of a wrong key, others the prompt.
+    """
+    status = response.status_code
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (
+        status == HTTPStatus.BAD_REQUEST and any(phrase in response.text for phrase in TOO_LONG)
+    ):
+        error: ModelError = PromptTooLongError("The prompt does not fit the cloud model's context.")
+    elif status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        error = ModelError("The cloud API does not accept the router's key.")
+    elif status == HTTPStatus.NOT_FOUND:
+        error = ModelNotFoundError("The cloud API does not have the model.")
+    elif status in _AS_IF_GONE or not response.is_client_error:
+        error = ModelUnavailableError("The cloud API is busy." if status in _AS_IF_GONE else "The cloud API failed.")
+        error.retry_after_ms = _retry_after_ms(response)
+    else:
+        error = ModelError("The cloud API rejected the request.")
+    error.add_note(f"cloud API, status {status}")
+    return error
+
+
+def _retry_after_ms(response: httpx.Response) -> int | None:
+    seconds = response.headers.get("retry-after", "")
+    return int(seconds) * 1000 if seconds.isascii() and seconds.isdigit() else None
