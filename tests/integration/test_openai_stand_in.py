@@ -67,7 +67,7 @@ def test_answer_streams_and_says_who_answers(cloud: OpenAIStandIn) -> None:
     assert (last.model, last.done_reason, last.input_tokens, last.busy_ns) == (
         "cloud/gpt-4o-mini+stand-in",
         "stop",
-        11,
+        12,
         0,
     )
     assert "stand-in for a cloud API" in last.text
