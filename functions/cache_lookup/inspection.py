@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from llm_router.models import CacheQuestion
 from llm_router.ports import Classifier
+from llm_router.prompt import canonicalise
 from llm_router.responses import CacheStatusResponse, LookupResponse
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
@@ -26,7 +27,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
         Raises:
             InvalidRequestError: the forced model is not configured.
         """
-        complexity = self.classifier.classify(question.message).complexity
+        complexity = self.classifier.classify(canonicalise(question.message)).complexity
         found = self.cache.lookup(tenant, question, self.router.choose(complexity, question.force_model))
         hit = found.hit
         return LookupResponse(

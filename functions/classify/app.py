@@ -10,6 +10,7 @@ from llm_router import api
 from llm_router.classification import RuleClassifier
 from llm_router.models import ClassifyRequest
 from llm_router.ports import Classifier
+from llm_router.prompt import canonicalise
 from llm_router.responses import ClassifyResponse
 from llm_router.routing import Router
 from llm_router.settings import ClassifySettings, environment, on_lambda
@@ -28,7 +29,7 @@ def classify() -> Response[str]:
     """Grade a prompt without answering it."""
     request = api.parse_body(app.current_event.raw_event, ClassifyRequest)
     classifier, router = grader()
-    graded = classifier.classify(request.message)
+    graded = classifier.classify(canonicalise(request.message))
     return api.respond(ClassifyResponse.of(graded, router.choose(graded.complexity)))
 
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from chat.app import lambda_handler as chat
@@ -115,6 +116,15 @@ def test_direct_invoke(deploy: Deploy) -> None:
 
     assert ("succeeded", "simple") == (answer["status"], answer["complexity"])
     assert answer["response"]
+
+
+def test_bad_direct_invoke(cloud: Cloud, deploy: Deploy) -> None:
+    """A direct invoke with a field that is not known fails, and nothing is stored."""
+    deploy("ChatFunction")
+    with pytest.raises(msgspec.ValidationError, match="colour"):
+        chat({"message": "What is Python?", "colour": "red"}, Context())
+
+    assert 0 == count_items(cloud, "JobTable")
 
 
 def test_failing_model(deploy: Deploy, ollama: OllamaStandIn) -> None:

@@ -87,6 +87,16 @@ def test_complex_prompt() -> None:
     assert (Complexity.COMPLEX, LARGE, f"  {COMPLEX}") == (job.complexity, job.model, job.prompt)
 
 
+def test_equal_questions_get_equal_grades() -> None:
+    """Characters and white space that make no difference to the question make none to its grade and its cache entry."""
+    world = World()
+    plain = world.submit(COMPLEX)
+    wide = world.submit(COMPLEX.replace("Design", "\uff24esign").replace("message queue", "message\u00a0\u00a0queue"))
+
+    assert (plain.complexity, plain.namespace, plain.entry_id) == (wide.complexity, wide.namespace, wide.entry_id)
+    assert ["req_1"] == world.dispatched
+
+
 def test_caller_options() -> None:
     """A forced model, an instruction, a length and a temperature reach the job."""
     job = World().submit(force_model=LARGE, system_prompt="Be brief.", max_tokens=9, temperature=0.0)

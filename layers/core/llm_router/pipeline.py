@@ -10,7 +10,7 @@ from llm_router.inference import answer_limit_tokens
 from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record
 from llm_router.models import ChatRequest, Failure, Job, JobStatus, Source
 from llm_router.ports import Classifier, Clock, Dispatch, JobStore
-from llm_router.prompt import sha256_hex
+from llm_router.prompt import canonicalise, sha256_hex
 from llm_router.routing import Router
 from llm_router.semantic_cache import Hit, Lookup, SemanticCache
 
@@ -35,7 +35,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             StoreError: the job could not be stored or dispatched; nothing was started.
         """
         created_at_ms = self.clock()
-        complexity = self.classifier.classify(request.message).complexity
+        complexity = self.classifier.classify(canonicalise(request.message)).complexity
         model = self.router.choose(complexity, request.force_model)
         lookup = self.cache.lookup(tenant, request, model, read=not request.skip_cache)
         job = Job(

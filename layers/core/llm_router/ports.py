@@ -35,7 +35,10 @@ class Classifier(Protocol):
     """Grades how hard a prompt is."""
 
     def classify(self, prompt: str) -> Classification:
-        """Return the tier, how sure the grader is, and why."""
+        """Return the tier of a canonical prompt, how sure the grader is, and why.
+
+        Equal questions must get equal grades: the grade leads to the model, and the model is part of the namespace.
+        """
 
 
 class LanguageModel(Protocol):
@@ -97,8 +100,8 @@ class CacheStore(Protocol):
     def generation(self, tenant: str) -> int:
         """Return the number that clearing the tenant's cache increases; 0 at first."""
 
-    def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
-        """Return the entry with this exact key, expired or not."""
+    def get(self, namespace: str, entry_id: str, *, consistent: bool = False) -> CacheEntry | None:
+        """Return the entry with this exact key, expired or not; `consistent` sees a write of a moment ago."""
 
     def nearest(self, namespace: str, embedding: Sequence[float], limit: int) -> Sequence[Candidate]:
         """Return up to `limit` entries of the namespace, most similar first, expired or not."""
