@@ -91,7 +91,8 @@ def test_equal_questions_get_equal_grades() -> None:
     """Characters and white space that make no difference to the question make none to its grade and its cache entry."""
     world = World()
     plain = world.submit(COMPLEX)
-    wide = world.submit(COMPLEX.replace("Design", "\uff24esign").replace("message queue", "message\u00a0\u00a0queue"))
+    full_width = {code: code + 0xFEE0 for code in range(ord("!"), ord("~") + 1)}
+    wide = world.submit(COMPLEX.translate(full_width).replace(" ", "\u3000 "))
 
     assert (plain.complexity, plain.namespace, plain.entry_id) == (wide.complexity, wide.namespace, wide.entry_id)
     assert ["req_1"] == world.dispatched
