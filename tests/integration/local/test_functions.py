@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import signal
 import socket
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from infra.local.functions import PayloadTooLargeError
-from infra.local.runtime import RuntimeSettings, worker_environment
+from infra.local.runtime import Environment, RuntimeSettings, worker_environment
+from infra.local.runtime_client import RUNTIME_CLIENT, link_distributions
 from infra.local.template import load_template
 from tests.integration.local.conftest import SAMPLE, Sample
 
@@ -85,6 +87,7 @@ def test_what_a_worker_started_ends_with_it(sample: Sample) -> None:
 def test_a_worker_that_died_while_idle_is_replaced_in_silence(sample: Sample) -> None:
     """An environment that ends between two events costs nobody an error."""
     first = sample.twin.invoke("EchoFunction", {}).json()["context"]["pid"]
+    time.sleep(0.2)  # by now it waits for its next event
     os.kill(first, signal.SIGKILL)
     while _is_alive(first):
         time.sleep(0.01)
@@ -100,6 +103,21 @@ def test_what_a_worker_prints_is_in_the_log(sample: Sample) -> None:
     sample.twin.invoke("MisbehaveFunction", {"body": "crash"})
 
     assert "[MisbehaveFunction] [ERROR] ValueError: as asked\n" in sample.log.getvalue()
+
+
+def test_a_dead_environment_says_so_at_once(sample: Sample, tmp_path: Path) -> None:
+    """After a crash the environment reports the exit again instead of waiting for a process that is gone."""
+    link_distributions(tmp_path, RUNTIME_CLIENT)
+    settings = RuntimeSettings(tmp_path, sample.twin.url, io.StringIO())
+    environment = Environment(sample.twin.template.functions["MisbehaveFunction"], settings)
+    ready = environment.wait_until_ready()
+    crashed = environment.invoke("id", b'{"body": "crash"}')
+    after = environment.wait_until_ready()
+    environment.join(5)
+
+    assert ready is None
+    assert after is not None
+    assert ["Runtime.ExitError"] * 2 == [json.loads(each.payload)["errorType"] for each in (crashed, after)]
 
 
 def test_a_function_that_hangs_is_killed_at_its_timeout(sample: Sample) -> None:

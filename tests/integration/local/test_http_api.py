@@ -207,6 +207,15 @@ def test_a_body_over_a_limit_is_too_large(sample: Sample, size_bytes: int) -> No
     assert (413, {"message": "Request Entity Too Large"}) == (response.status_code, response.json())
 
 
+def test_the_gateways_own_limit_comes_before_the_function() -> None:
+    """A body over 10 MB is refused even if the integration would take it."""
+    with _serving(_say_which) as client:
+        refused = client.put("/things/1", content=b"x" * 10_485_761)
+        accepted = client.put("/things/1", content=b"x" * 10_485_760)
+
+    assert (413, 200) == (refused.status_code, accepted.status_code)
+
+
 def test_headers_over_the_limit_are_refused() -> None:
     """More than 10,240 bytes of request line and headers are 431."""
     with _serving(_say_which) as client:

@@ -185,3 +185,23 @@ def test_a_batching_window_fills_batches_larger_than_ten(cloud: Cloud) -> None:
         pass
 
     assert [20, 10] == [len(batch) for batch in consumer.batches]
+
+
+def test_messages_wait_in_the_queue_while_all_slots_are_taken(cloud: Cloud) -> None:
+    """A message is received, and its visibility timeout begins, only when a batch can be worked on."""
+    ended_ms = [0]
+
+    def work(_: list[dict[str, Any]]) -> None:
+        time.sleep(0.1)
+        ended_ms.append(int(time.time() * 1000))
+
+    consumer = Consumer(work)
+    for number in range(3):
+        cloud.client("sqs").send_message(QueueUrl=cloud.queue_url("Work"), MessageBody=str(number))
+    event = QueueEvent("F", "Work", 1, 1, 0.0, report_item_failures=False)
+    with _running(SqsSource(event, cloud, consumer.invoke, io.StringIO()), cloud):
+        pass
+    received_ms = [int(batch[0]["attributes"]["ApproximateFirstReceiveTimestamp"]) for batch in consumer.batches]
+
+    assert all(ended <= received for ended, received in zip(ended_ms, received_ms, strict=False))
+    assert 3 == len(received_ms)
