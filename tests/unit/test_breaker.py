@@ -21,7 +21,7 @@ from tests.builders import make_generation
 from tests.fakes import NOW_MS, FakeModel
 
 CALL = ModelCall(model="ollama/tinyllama", prompt="Hi", max_tokens=8)
-PROBE = Admission(7)
+PROBE = Admission("probe")
 
 
 class ScriptedBreaker:

@@ -14,8 +14,8 @@ from llm_router.ports import LanguageModel
 class Admission(Struct, frozen=True):
     """Leave to make one call; its outcome is reported with it."""
 
-    probe: int | None = None
-    """Number of the probe this call is; None while the circuit is closed."""
+    probe: str | None = None
+    """Id of the probe that this call is; None while the circuit is closed."""
 
 
 class Breaker(Protocol):

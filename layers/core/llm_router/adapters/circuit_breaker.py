@@ -6,6 +6,7 @@ failures in each environment's memory, where they end with the environment; it w
 answer here is a stream; and it takes the time from the system, in whole seconds.
 """
 
+import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -27,7 +28,7 @@ PROBE_LEASE_MS: Final = 300_000
 
 _TTL_SECONDS: Final = 24 * 3600
 _CLOSED: Final = "attribute_not_exists(refused_until_ms)"
-_MY_PROBE: Final = "refused_until_ms = :probe"
+_MY_PROBE: Final = "probe = :probe"
 
 
 class _Circuit(Struct, frozen=True):
@@ -36,14 +37,15 @@ class _Circuit(Struct, frozen=True):
     failures: int = 0
     refused_until_ms: int | None = None
     """End of the pause, or of the probe's lease; absent while the circuit is closed."""
-    probing: bool = False
+    probe: str | None = None
+    """Id of the call that was let through; absent unless the circuit is half open."""
 
 
 class DynamoBreaker:
     """Breaker over one item of a table with key `name`.
 
-    A call costs one read before it, and one write after it. The end of a probe's lease is also its number: it only
-    ever grows, so a probe whose lease is over cannot change the circuit any more.
+    A call costs one read before it, and one write after it. A probe whose lease is over, and which has been replaced,
+    cannot change the circuit any more.
 
     Args:
         client: DynamoDB.
@@ -81,9 +83,8 @@ class DynamoBreaker:
             return Admission()
         wait_ms = self._wait_ms(circuit)
         if not wait_ms:
-            probe = self._clock() + self._probe_lease_ms
-            changes = "refused_until_ms = :until, probing = :yes"
-            if self._update(changes, "refused_until_ms = :seen", until=probe, yes=True, seen=circuit.refused_until_ms):
+            probe = uuid.uuid4().hex
+            if self._become_probe(probe, seen=circuit.refused_until_ms):
                 return Admission(probe)
         error = ModelUnavailableError("The model server has failed too often and is left alone for a while.")
         error.retry_after_ms = wait_ms or self._open_ms
@@ -98,7 +99,7 @@ class DynamoBreaker:
         """Count the failure, or open the circuit; see `Breaker`."""
         until_ms = self._clock() + self._open_ms
         if admission.probe is not None:
-            pause = "refused_until_ms = :until REMOVE probing"
+            pause = "refused_until_ms = :until REMOVE probe"
             self._update(pause, _MY_PROBE, until=until_ms, probe=admission.probe)
         elif self._update("failures = if_not_exists(failures, :none) + :one", _CLOSED, none=0, one=1):
             limit = f"{_CLOSED} AND failures >= :limit"
@@ -107,17 +108,23 @@ class DynamoBreaker:
     def abandoned(self, admission: Admission) -> None:
         """Let the next call be the probe; see `Breaker`."""
         if admission.probe is not None:
-            release = "refused_until_ms = :now REMOVE probing"
+            release = "refused_until_ms = :now REMOVE probe"
             self._update(release, _MY_PROBE, now=self._clock(), probe=admission.probe)
 
     def retry_after_ms(self) -> int | None:
         """Return how long calls will be refused, out of one cheap read; see `Breaker`."""
         return self._wait_ms(self._read(consistent=False)) or None
 
+    def _become_probe(self, probe: str, *, seen: int) -> bool:
+        until_ms = self._clock() + self._probe_lease_ms
+        # The SDK sends an update again when its answer is lost; the second must not be beaten by the first.
+        free = f"refused_until_ms = :seen OR {_MY_PROBE}"
+        return self._update("refused_until_ms = :until, probe = :probe", free, until=until_ms, probe=probe, seen=seen)
+
     def _wait_ms(self, circuit: _Circuit) -> int:
         """Return 0 when a call may be let through; the end of a running probe is unknown, but likely soon."""
         wait_ms = max(0, (circuit.refused_until_ms or 0) - self._clock())
-        return min(wait_ms, self._open_ms) if circuit.probing else wait_ms
+        return min(wait_ms, self._open_ms) if circuit.probe else wait_ms
 
     def _read(self, *, consistent: bool) -> _Circuit:
         with store_errors("reading the circuit"):
