@@ -35,7 +35,7 @@ tests: layers
 bench: layers
 	@PYTHONPATH=functions:layers/core:. $(BIN)/python -m tests.benchmarks
 
-layers: $(VENV)/.installed $(BUILD)/runtime/.installed
+layers: $(VENV)/.installed
 	@$(MAKE) $(LAYER) -C layers/deps build-DepsLayer ARTIFACTS_DIR=$(BUILD)/layers/DepsLayer
 	@$(MAKE) $(LAYER) -C layers/embedding build-EmbeddingLayer ARTIFACTS_DIR=$(BUILD)/layers/EmbeddingLayer
 
@@ -46,12 +46,6 @@ $(VENV)/.installed: tests/requirements.txt
 	@$(BIN)/python $(INSTALL) --requirement $<
 	@touch $@
 
-$(BUILD)/runtime/.installed: infra/local/runtime-requirements.txt $(VENV)/.installed
-	@echo "installing AWS's runtime client for the local functions"
-	@rm -rf $(@D)
-	@$(BIN)/python $(INSTALL) --target $(@D) --requirement $<
-	@touch $@
-
 # uv resolves for every platform at once; it is needed here only.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 lock: $(VENV)/.installed
@@ -59,7 +53,6 @@ lock: $(VENV)/.installed
 	$(LOCK) --upgrade --group dev --output-file tests/requirements.txt
 	$(LOCK) --constraints tests/requirements.txt layers/deps/requirements.in --output-file layers/deps/requirements.txt
 	$(LOCK) --constraints tests/requirements.txt --no-deps layers/embedding/requirements.in --output-file layers/embedding/requirements.txt
-	$(LOCK) --constraints tests/requirements.txt infra/local/runtime-requirements.in --output-file infra/local/runtime-requirements.txt
 
 clean:
 	rm -rf .build .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

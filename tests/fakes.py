@@ -61,6 +61,12 @@ class FakeEmbedder:
         self.broken = broken
         self.embedded: list[str] = []
 
+    def sees(self, text: str) -> bool:
+        """See everything but emoji, like a vocabulary without them."""
+        if self.broken:
+            raise EmbeddingError("the embedder is broken")
+        return all(ord(char) < 0x1F000 for char in text)  # noqa: PLR2004 - where the emoji begin
+
     def embed(self, text: str) -> Sequence[float]:
         """Return a unit vector of `DIMENSIONS` numbers."""
         if self.broken:
@@ -86,7 +92,7 @@ class FakeCacheStore:
         self._check("generation")
         return self.generations.get(tenant, 0)
 
-    def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
+    def get(self, namespace: str, entry_id: str, *, consistent: bool = False) -> CacheEntry | None:
         """Return the entry with this key."""
         self._check("get")
         stored = self.entries.get((namespace, entry_id))

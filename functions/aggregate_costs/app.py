@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from llm_router import bootstrap
 from llm_router.adapters.dynamodb import from_item
 from llm_router.models import UsageRecord
+from llm_router.observability import failures_logged
 from llm_router.ports import RollupStore
 from llm_router.rollups import counters, rollup_key
 from llm_router.settings import AggregateCostsSettings, environment, on_lambda
@@ -26,8 +27,9 @@ def rollups() -> RollupStore:
 def count_record(record: DynamoDBRecord) -> None:
     """Count one stream record; counting it again changes nothing."""
     event = record.raw_event
-    usage = msgspec.convert(from_item(event["dynamodb"]["NewImage"]), UsageRecord)
-    rollups().add(event["eventID"], rollup_key(usage), counters(usage))
+    with failures_logged("a usage record", event_id=event["eventID"]):
+        usage = msgspec.convert(from_item(event["dynamodb"]["NewImage"]), UsageRecord)
+        rollups().add(event["eventID"], rollup_key(usage), counters(usage))
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:

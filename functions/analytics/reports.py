@@ -1,12 +1,14 @@
 """Reports over the rollups: sums of integers, turned into dollars and percentages only for showing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
 
-from llm_router.costs import REPORTED_BASELINES, price_book, usd
+from llm_router.costs import REPORTED_BASELINES, PriceBook, usd
 from llm_router.errors import InvalidRequestError
 from llm_router.ports import Clock, Rollup, RollupStore
 from llm_router.responses import CacheStatsResponse, Period, SummaryResponse
@@ -14,6 +16,7 @@ from llm_router.rollups import total
 
 MAX_DAYS: Final = 366
 DEFAULT_DAYS: Final = 30
+_READERS: Final = 8
 
 
 def parse_days(text: str | None) -> int:
@@ -24,10 +27,11 @@ def parse_days(text: str | None) -> int:
     """
     if text is None:
         return DEFAULT_DAYS
-    # isdecimal accepts digits of other scripts, and so does int; both agree, so nothing slips through.
-    if not (text.isdecimal() and 1 <= int(text[:9]) <= MAX_DAYS):
+    # Longer digits are out of range already, whatever they say.
+    days = int(text) if text.isdecimal() and len(text) <= len(str(MAX_DAYS)) else 0
+    if not 1 <= days <= MAX_DAYS:
         raise InvalidRequestError(f"must be a whole number from 1 to {MAX_DAYS}", field="days")
-    return int(text)
+    return days
 
 
 class Reports(Struct, frozen=True, kw_only=True):
@@ -35,13 +39,16 @@ class Reports(Struct, frozen=True, kw_only=True):
 
     rollups: RollupStore
     baseline_model: str
+    prices: PriceBook
     clock: Clock
 
     def summary(self, tenant: str, days: int) -> SummaryResponse:
         """Return what the router did in the last `days` UTC days, today included."""
         period, rows = self._rows(tenant, days)
         sums = total(row.counters for row in rows)
-        saved_nano_usd = sums["baseline_nano_usd"] - sums["actual_nano_usd"]
+        # From the tokens, not from the records: they may have been compared with another model when they were made.
+        baseline_nano_usd = self._list_price(self.baseline_model, sums)
+        saved_nano_usd = baseline_nano_usd - sums["actual_nano_usd"]
         hits = sums["exact_hits"] + sums["semantic_hits"]
         requests = sums["requests"]
         return SummaryResponse(
@@ -55,11 +62,14 @@ class Reports(Struct, frozen=True, kw_only=True):
             actual_cost=usd(sums["actual_nano_usd"]),
             actual_nano_usd=sums["actual_nano_usd"],
             baseline_model=self.baseline_model,
-            baseline_cost=usd(sums["baseline_nano_usd"]),
-            baseline_nano_usd=sums["baseline_nano_usd"],
+            baseline_cost=usd(baseline_nano_usd),
+            baseline_nano_usd=baseline_nano_usd,
             total_savings=usd(saved_nano_usd),
-            savings_percentage=_percent(saved_nano_usd, sums["baseline_nano_usd"]),
-            baselines=self._baselines(sums["input_tokens"], sums["output_tokens"]),
+            savings_percentage=_percent(saved_nano_usd, baseline_nano_usd),
+            baselines={
+                model: usd(self._list_price(model, sums))
+                for model in dict.fromkeys((self.baseline_model, *REPORTED_BASELINES))
+            },
             avg_latency_ms=round(sums["latency_ms"] / requests, 2) if requests else 0.0,
             requests_by_model=_requests_by(rows, "model"),
             requests_by_complexity=_requests_by(rows, "complexity"),
@@ -72,22 +82,25 @@ class Reports(Struct, frozen=True, kw_only=True):
         hits = sums["exact_hits"] + sums["semantic_hits"]
         return CacheStatsResponse(
             period=period,
-            lookups=sums["succeeded_requests"],
+            answered_requests=sums["succeeded_requests"],
             exact_hits=sums["exact_hits"],
             semantic_hits=sums["semantic_hits"],
             joined_requests=sums["joined_requests"],
-            misses=sums["generated_requests"],
+            generated_requests=sums["generated_requests"],
             hit_rate=_percent(hits, sums["succeeded_requests"]) or 0.0,
         )
 
     def _rows(self, tenant: str, days: int) -> tuple[Period, Sequence[Rollup]]:
         today = datetime.fromtimestamp(self.clock() / 1000, tz=UTC).date()
         names = [(today - timedelta(days=back)).isoformat() for back in reversed(range(days))]
-        return Period(names[0], names[-1]), [row for name in names for row in self.rollups.day(tenant, name)]
+        # A day is a partition of its own; a year of them one after the other would take longer than a caller waits.
+        with ThreadPoolExecutor(_READERS) as readers:
+            days_of_rows = readers.map(partial(self.rollups.day, tenant), names)
+            return Period(names[0], names[-1]), [row for rows in days_of_rows for row in rows]
 
-    def _baselines(self, input_tokens: int, output_tokens: int) -> dict[str, float]:
-        models = dict.fromkeys((self.baseline_model, *REPORTED_BASELINES))
-        return {model: usd(price_book().price(model).cost_nano_usd(input_tokens, output_tokens)) for model in models}
+    def _list_price(self, model: str, sums: Mapping[str, int]) -> int:
+        """Return nano-dollars for the tokens summed up; whole nano-dollars per token make this exact."""
+        return self.prices.price(model).cost_nano_usd(sums["input_tokens"], sums["output_tokens"])
 
 
 def _requests_by(rows: Iterable[Rollup], dimension: str) -> dict[str, int]:

@@ -28,7 +28,9 @@ class Inspector(Struct, frozen=True, kw_only=True):
             InvalidRequestError: the forced model is not configured.
         """
         complexity = self.classifier.classify(canonicalise(question.message)).complexity
-        found = self.cache.lookup(tenant, question, self.router.choose(complexity, question.force_model))
+        found = self.cache.lookup(
+            tenant, question, self.router.choose(complexity, question.chars, question.force_model)
+        )
         hit = found.hit
         return LookupResponse(
             hit=hit is not None,

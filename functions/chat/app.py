@@ -1,20 +1,17 @@
 """POST /api/v1/chat and GET /api/v1/requests/{id}: accept a prompt, wait for its answer, or say where it will be."""
 
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from chat.invoke import invoke
 from chat.wiring import ask, pipeline
 from llm_router import api
 from llm_router.errors import NotFoundError
-from llm_router.models import DEFAULT_TENANT, ChatRequest, Source
+from llm_router.models import ChatRequest, Source, is_request_id
 from llm_router.responses import PendingResponse, describe
 from llm_router.settings import environment, on_lambda
-
-SPARE_SECONDS: Final = 2
-"""Left of the function's time for writing the answer of a direct invoke."""
 
 app = api.create_api()
 
@@ -27,7 +24,9 @@ def chat() -> Response[str]:
     wait_seconds = 0.0 if "respond-async" in event["headers"].get("prefer", "").lower() else request.wait_seconds
     job = ask(request, tenant=api.tenant_of(event), source=Source.HTTP, wait_seconds=wait_seconds)
     if job.failure is not None:
-        return api.error_response(app, api.failure_status(job.failure), job.failure.code, job.failure.message)
+        failure = job.failure
+        status = api.failure_status(failure)
+        return api.error_response(app, status, failure.code, failure.message, request_id=job.job_id)
     if job.status.finished:
         return api.respond(describe(job))
     headers = {"Location": f"/api/v1/requests/{job.job_id}", "Retry-After": str(api.RETRY_AFTER_SECONDS)}
@@ -37,6 +36,8 @@ def chat() -> Response[str]:
 @app.get("/api/v1/requests/<job_id>")
 def request(job_id: str) -> Response[str]:
     """Tell where a request stands."""
+    if not is_request_id(job_id):
+        raise NotFoundError("no such request")
     job = pipeline().jobs.get(job_id)
     if job.tenant != api.tenant_of(app.current_event.raw_event):
         raise NotFoundError("no such request")
@@ -47,13 +48,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Serve an HTTP API event, or a chat request handed over by a direct invoke."""
     if "routeKey" in event:
         return app.resolve(event, context)
-    # A direct invoke has no gateway to time out: it waits as long as its function may run.
-    wait_seconds = context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS
-    job = ask(
-        msgspec.convert(event, ChatRequest), tenant=DEFAULT_TENANT, source=Source.INVOKE, wait_seconds=wait_seconds
-    )
-    described: dict[str, Any] = msgspec.to_builtins(describe(job))
-    return described
+    return invoke(event, remaining_ms=context.get_remaining_time_in_millis())
 
 
 if on_lambda(environment()):

@@ -1,10 +1,12 @@
 """Waits for a job by reading its item, a little less often each time."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
 
+from llm_router.errors import StoreError
 from llm_router.models import Job
 from llm_router.ports import Clock, JobStore
 
@@ -27,5 +29,7 @@ class Waiter(Struct, frozen=True):
         while not job.status.finished and (left_ms := until_ms - self.clock()) > 0:
             self.sleep(min(pause_ms, left_ms) / 1000)
             pause_ms = min(pause_ms * _GROWTH, LONGEST_PAUSE_MS)
-            job = self.jobs.get(job.job_id)
+            # A failed look costs nothing: the caller still learns where the answer will be.
+            with suppress(StoreError):
+                job = self.jobs.get(job.job_id)
         return job

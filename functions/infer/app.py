@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from llm_router import bootstrap
 from llm_router.errors import NotFoundError
 from llm_router.inference import InferenceRunner
-from llm_router.observability import logger
+from llm_router.observability import count, failures_logged, logger
 from llm_router.settings import InferSettings, environment, on_lambda
 
 SPARE_MS: Final = 10_000
@@ -31,16 +31,25 @@ def runner() -> InferenceRunner:
     return bootstrap.inference_runner(InferSettings.from_env(environment()))
 
 
+def run_job(job_id: str, deadline_ms: int) -> None:
+    """Run a job; one that has expired is forgotten."""
+    try:
+        job = runner().run(job_id, deadline_ms=deadline_ms)
+    except NotFoundError:
+        logger().warning("job has expired", extra={"job_id": job_id})
+        return
+    if job.failure is not None:
+        logger().warning("job failed", extra={"job_id": job_id, "code": job.failure.code})
+        count("JobFailed", code=job.failure.code)
+
+
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Run the jobs of a batch; a job that another worker holds, or that a table refused, comes again."""
     deadline_ms = bootstrap.now_ms() + context.get_remaining_time_in_millis() - SPARE_MS
 
     def run(record: SQSRecord) -> None:
-        job_id = msgspec.json.decode(record.body, type=JobMessage).job_id
-        try:
-            runner().run(job_id, deadline_ms=deadline_ms)
-        except NotFoundError:
-            logger().warning("job has expired", extra={"job_id": job_id})
+        with failures_logged("a job", message_id=record.message_id):
+            run_job(msgspec.json.decode(record.body, type=JobMessage).job_id, deadline_ms)
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event, run, processor, context)

@@ -224,6 +224,7 @@ def test_sample_events() -> None:
         "aggregate-costs",
         "analytics-cache-stats",
         "analytics-summary",
+        "anything-else",
         "cache-lookup",
         "cache-stats",
         "chat",

@@ -74,6 +74,15 @@ def test_unknown_request_is_not_found(router: Any) -> None:
     assert response.json()["error"]["code"] == "not_found"
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/api/v2/chat"), ("PUT", "/api/v1/chat"), ("DELETE", "/docs")])
+def test_unknown_path_has_the_one_error_shape(router: Any, method: str, path: str) -> None:
+    """A path or method that the router does not have is a 404 like every other error."""
+    response = router.http.request(method, path)
+
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "not_found"
+
+
 def test_internal_items_cannot_be_read_as_requests(router: Any) -> None:
     """The items that join equal requests live in the same table, but are nobody's request."""
     response = router.http.get("/api/v1/requests/flight%23abc")
@@ -117,10 +126,17 @@ def test_broken_answer_is_an_error_and_is_counted_once(router: Any, fault: Fault
 
 def test_prompt_that_does_not_fit_the_model_is_refused(router: Any) -> None:
     """A prompt longer than the model's context is refused instead of being cut silently."""
-    response = router.chat("word " * 6_000)
+    response = router.chat("word " * 6_000, force_model="ollama/tinyllama")
 
     assert response.status_code == 422
     assert response.json()["error"]["code"] == "prompt_too_long"
+
+
+def test_long_prompt_goes_to_a_model_that_can_hold_it(router: Any) -> None:
+    """A prompt of the greatest length is answered, by a model whose context holds it."""
+    answer = router.answer("word " * 6_400)
+
+    assert answer["model_used"] == "ollama/llama3.2+stand-in"
 
 
 def test_refused_connection_is_an_error_and_the_next_question_works(router: Any) -> None:

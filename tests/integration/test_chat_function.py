@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import msgspec
 import pytest
 
 from chat.app import lambda_handler as chat
@@ -119,11 +118,11 @@ def test_direct_invoke(deploy: Deploy) -> None:
 
 
 def test_bad_direct_invoke(cloud: Cloud, deploy: Deploy) -> None:
-    """A direct invoke with a field that is not known fails, and nothing is stored."""
+    """A direct invoke with a field that is not known gets the error that HTTP would get, and nothing is stored."""
     deploy("ChatFunction")
-    with pytest.raises(msgspec.ValidationError, match="colour"):
-        chat({"message": "What is Python?", "colour": "red"}, Context())
+    answer = chat({"message": "What is Python?", "colour": "red"}, Context())
 
+    assert ("invalid_request", "colour") == (answer["error"]["code"], answer["error"]["field"])
     assert 0 == count_items(cloud, "JobTable")
 
 
@@ -132,8 +131,10 @@ def test_failing_model(deploy: Deploy, ollama: OllamaStandIn) -> None:
     deploy("ChatFunction", INFERENCE_MODE="inline")
     ollama.next_behaviours.append(Behaviour(fault=Fault.CUT))
     response = ask({"message": "What is Python?"})
+    error = body_of(response)["error"]
 
-    assert (503, "model_unavailable") == (response["statusCode"], body_of(response)["error"]["code"])
+    assert (503, "model_unavailable") == (response["statusCode"], error["code"])
+    assert "failed" == body_of(state_of(error["request_id"]))["status"]
 
 
 def test_caller_who_does_not_wait(deploy: Deploy) -> None:
@@ -247,6 +248,15 @@ def test_job_in_other_hands(deploy: Deploy, ollama: OllamaStandIn) -> None:
     assert before == len(ollama.calls)
 
 
+@pytest.mark.parametrize("job_id", ["flight%23fingerprint", "flight#fingerprint", "req_1", "req_" + "g" * 32])
+def test_what_is_no_request_id(deploy: Deploy, job_id: str) -> None:
+    """Only what could be a request's id is looked up."""
+    deploy("ChatFunction")
+    store_of().open(make_job("req_1"))
+
+    assert 404 == state_of(job_id)["statusCode"]
+
+
 @pytest.mark.parametrize("body", ["not JSON", "{}", '{"job_id": 5}'])
 def test_broken_message(deploy: Deploy, body: str) -> None:
     """A message that cannot be read is reported, for the dead-letter queue, and the others of its batch are run."""
@@ -257,11 +267,12 @@ def test_broken_message(deploy: Deploy, body: str) -> None:
     assert JobStatus.SUCCEEDED == store_of().get("good").status
 
 
-def test_function_with_little_time(deploy: Deploy) -> None:
-    """A generation that could not be written down in time is not begun: the job fails for want of time."""
+def test_function_with_little_time(deploy: Deploy, capsys: pytest.CaptureFixture[str]) -> None:
+    """A generation that could not be written down in time is not begun; the job fails, and is counted."""
     deploy("InferFunction")
     store_of().open(make_job(JOB_ID))
     infer(load_event("infer"), Context(remaining_ms=10_000))
     job = store_of().get(JOB_ID)
 
     assert "model_timeout" == (job.failure and job.failure.code)
+    assert '"JobFailed"' in capsys.readouterr().out

@@ -152,7 +152,7 @@ def test_analytics(deploy: Deploy) -> None:
     assert (3, 1, 1400, 4_500_000) == tuple(
         body_of(summary)[name] for name in ("total_requests", "cache_hits", "actual_nano_usd", "baseline_nano_usd")
     )
-    assert (1, 2, 33.33) == tuple(body_of(stats)[name] for name in ("exact_hits", "misses", "hit_rate"))
+    assert (1, 2, 33.33) == tuple(body_of(stats)[name] for name in ("exact_hits", "generated_requests", "hit_rate"))
 
 
 def test_bad_period(deploy: Deploy) -> None:

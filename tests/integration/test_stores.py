@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from llm_router.adapters.dynamodb import check_table, transact
@@ -14,7 +14,8 @@ from llm_router.adapters.dynamodb_rollups import DEDUPE_TTL_SECONDS, ROLLUP_TTL_
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.box import BoxState, InstalledModel, ResidentModel
-from llm_router.errors import StoreError
+from llm_router.errors import RequestTooLargeError, StoreError
+from llm_router.jobs import succeeded
 from llm_router.ports import BoxSighting, Rollup, RollupKey, RollupStore, StatusStore
 from tests.builders import make_answer, make_entry, make_job, make_usage
 from tests.fakes import NOW_MS, FakeRollupStore, FakeStatusStore, SettableClock
@@ -257,22 +258,90 @@ def test_transaction_refused(cloud: Cloud) -> None:
 def test_flight_that_closes_while_joining(cloud: Cloud) -> None:
     """A request that finds the flight closed when it wants to join leads the next."""
     store = jobs(cloud.dynamodb)
-    first = make_job("one")
-    store.open(first)
-    reads: list[int] = []
+    store.open(make_job("one"))
+    updates: list[int] = []
 
-    def close_first(**_: object) -> None:
-        reads.append(1)
-        if len(reads) == 1:
-            cloud.dynamodb.delete_item(TableName="JobTable", Key={"job_id": {"S": "flight#fingerprint"}})
+    def close_before_joining(**_: object) -> None:
+        updates.append(1)
+        if len(updates) == 2:
+            cloud.dynamodb.delete_item(TableName="JobTable", Key=FLIGHT)
 
-    cloud.dynamodb.meta.events.register("before-call.dynamodb.GetItem", close_first)
+    cloud.dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", close_before_joining)
 
     assert store.open(make_job("two"))
+    assert 3 == len(updates)
 
 
 def test_flight_that_never_holds_still(cloud: Cloud) -> None:
     """Claiming is given up when neither claiming nor joining ever works."""
-    cancel(cloud.dynamodb, "ConditionalCheckFailed", times=99)
+    updates: list[int] = []
+
+    def change_leader(**_: object) -> None:
+        updates.append(1)
+        put_flight(cloud, leader=f"other-{len(updates)}")
+
+    cloud.dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", change_leader)
     with pytest.raises(StoreError, match="claiming a flight failed"):
         jobs(cloud.dynamodb).open(make_job())
+
+    assert 10 == len(updates)
+
+
+@pytest.mark.parametrize("update", [1, 2], ids=["claiming", "joining"])
+def test_flight_that_is_refused(cloud: Cloud, update: int) -> None:
+    """A table that refuses to let a job claim or join a flight is the store's failure."""
+    jobs(cloud.dynamodb).open(make_job("one"))
+    updates: list[int] = []
+
+    def refuse(**_: object) -> None:
+        updates.append(1)
+        if len(updates) == update:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "UpdateItem")
+
+    cloud.dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", refuse)
+    with pytest.raises(StoreError, match="a flight failed"):
+        jobs(cloud.dynamodb).open(make_job("two"))
+
+
+def test_claim_whose_answer_was_lost(cloud: Cloud) -> None:
+    """A claim that the SDK repeats, because it saw no answer to the first, is still the job's own."""
+    put_flight(cloud, leader="req_1")
+
+    assert jobs(cloud.dynamodb).open(make_job("req_1"))
+
+
+FLIGHT: Any = {"job_id": {"S": "flight#fingerprint"}}
+
+
+def put_flight(cloud: Cloud, *, leader: str) -> None:
+    """Write a flight whose leader's lease holds."""
+    lease = {"lease_until_ms": {"N": str(NOW_MS + 1000)}}
+    cloud.dynamodb.put_item(TableName="JobTable", Item={**FLIGHT, "leader": {"S": leader}, **lease})
+
+
+def test_job_that_is_too_large(cloud: Cloud) -> None:
+    """A job that its answer would not fit beside is the caller's mistake, and nothing is stored."""
+    with pytest.raises(RequestTooLargeError) as caught:
+        jobs(cloud.dynamodb).open(make_job(prompt="\x01" * 32_000, system_prompt="\x01" * 32_000))
+
+    assert "message" == caught.value.field
+    assert 0 == cloud.dynamodb.scan(TableName="JobTable")["Count"]
+
+
+def test_largest_usual_job(cloud: Cloud) -> None:
+    """The longest prompt and instruction fit, in any script, with the longest answer."""
+    job = make_job(prompt="\U0001f600" * 32_000, system_prompt="\u20ac" * 32_000, embedding=(0.5,) * 384)
+    store = jobs(cloud.dynamodb)
+    store.open(job)
+    answer = make_answer("\U0001f600" * 4096)
+    store.start("req_1", lease_until_ms=NOW_MS + 1)
+    store.write_progress("req_1", answer.text)
+
+    assert store.finish(succeeded(job, answer, NOW_MS), make_usage())
+
+
+def test_entry_of_another_version(cloud: Cloud) -> None:
+    """A cache entry that lacks what an answer needs now is the store's failure, not a wrong answer."""
+    cloud.dynamodb.put_item(TableName="CacheTable", Item={"namespace": {"S": "ns"}, "entry_id": {"S": "old"}})
+    with pytest.raises(StoreError, match="reading the cache failed"):
+        DynamoCacheStore(cloud.dynamodb, "CacheTable").get("ns", "old")

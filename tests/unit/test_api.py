@@ -66,6 +66,8 @@ def message_and(**fields: object) -> str:
         (message_and(max_tokens=1.5), "max_tokens", "Expected int | null, got float"),
         (message_and(conversation_id="a b"), "conversation_id", "Expected str matching regex"),
         (message_and(conversation_id="x" * 129), "conversation_id", "Expected str matching regex"),
+        (message_and(conversation_id="a\n"), "conversation_id", "Expected str matching regex"),
+        (message_and(system_prompt=" "), "system_prompt", "Expected str that is not blank"),
         (message_and(system_prompt=""), "system_prompt", "Expected str of length >= 1"),
         (message_and(force_model=""), "force_model", "Expected str of length >= 1"),
         ("[]", "body", "Expected object, got array"),
@@ -139,7 +141,10 @@ def test_seven_megabytes() -> None:
     assert errors.RequestTooLargeError is type(refused("x" * 7_000_000))
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""])
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "application/json; charset=latin-1", ""],
+)
 def test_wrong_content_type(content_type: str) -> None:
     """A body declared as something other than JSON is refused, whatever it holds."""
     error = refused(message_and(), content_type=content_type)
@@ -148,13 +153,44 @@ def test_wrong_content_type(content_type: str) -> None:
     assert "content-type" == error.field
 
 
-@pytest.mark.parametrize("content_type", [None, "application/json", "Application/JSON; charset=utf-8"])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        'application/json;charset="UTF8"',
+        "application/json;",
+    ],
+)
 def test_content_type(content_type: str | None) -> None:
     """JSON may be declared with parameters and in any case, or not be declared at all."""
     event = http_event("chat")
     event["headers"] = {"content-type": content_type} if content_type else {}
 
     assert "What is Python?" == parse_body(event, ChatRequest).message
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_compressed_body(encoding: str) -> None:
+    """A compressed body is refused as what it is; `identity` means that it is not."""
+    event = http_event("chat")
+    event["headers"]["content-encoding"] = "identity"
+    plain = parse_body(event, ChatRequest)
+    event["headers"]["content-encoding"] = encoding
+    with pytest.raises(errors.UnsupportedMediaTypeError) as caught:
+        parse_body(event, ChatRequest)
+
+    assert "What is Python?" == plain.message
+    assert "content-encoding" == caught.value.field
+
+
+def test_long_unknown_field() -> None:
+    """Of a field nobody knows only as much is repeated as helps to find it."""
+    error = refused(json.dumps({"message": "a", "x" * 10_000: 1}))
+
+    assert isinstance(error, InvalidRequestError)
+    assert "x" * 64 == error.field
 
 
 def test_base64_body() -> None:

@@ -3,7 +3,6 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from llm_router.box import context_tokens
 from llm_router.errors import (
     ConflictError,
     ModelError,
@@ -15,7 +14,7 @@ from llm_router.errors import (
     RouterError,
     StoreError,
 )
-from llm_router.inference import InferenceRunner, answer_limit_tokens
+from llm_router.inference import InferenceRunner
 from llm_router.jobs import answer_from_cache, succeeded, usage_record
 from llm_router.models import CacheTier, Generation, JobStatus, ModelCall
 from llm_router.semantic_cache import Hit
@@ -276,13 +275,6 @@ def test_expired_job() -> None:
         world.run()
 
     assert [] == world.model.calls
-
-
-@pytest.mark.parametrize(("model", "tokens"), [("ollama/tinyllama", 512), ("ollama/llama3.2", 1024)])
-def test_answer_limit(model: str, tokens: int) -> None:
-    """Unless the caller says otherwise an answer has 1024 tokens at most, and a quarter of the model's context."""
-    assert tokens == answer_limit_tokens(model)
-    assert tokens <= context_tokens(model) // 4
 
 
 def cancel(world: World, status: JobStatus = JobStatus.CANCELLED) -> None:

@@ -108,7 +108,7 @@ def test_request_carries_system_prompt_and_temperature_when_given() -> None:
         ModelCall(model="ollama/llama3.2", prompt="Hi", system_prompt="Be brief.", max_tokens=8, temperature=0.0)
     )
 
-    assert body["options"] == {"num_ctx": 4096, "num_predict": 8, "temperature": 0.0}
+    assert body["options"] == {"num_ctx": 10_240, "num_predict": 8, "temperature": 0.0}
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
 
 
@@ -118,7 +118,7 @@ def test_request_carries_system_prompt_and_temperature_when_given() -> None:
         ("ollama/tinyllama", 2048),
         ("ollama/tinyllama:latest", 2048),
         ("tinyllama:1.1b-chat", 2048),
-        ("ollama/llama3.2", 4096),
+        ("ollama/llama3.2", 10_240),
         ("ollama/tinyllama2", 4096),
     ],
 )

@@ -4,9 +4,10 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
+from llm_router.box import answer_limit_tokens
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.errors import InvalidRequestError, StoreError
-from llm_router.inference import InferenceRunner, answer_limit_tokens
+from llm_router.inference import InferenceRunner
 from llm_router.jobs import succeeded, usage_record
 from llm_router.models import CacheTier, Job, JobStatus, Source
 from llm_router.pipeline import Pipeline

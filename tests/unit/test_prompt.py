@@ -4,13 +4,18 @@ from hypothesis import strategies as st
 
 from llm_router.prompt import canonicalise, entry_id
 
-PROMPT_LIKE = st.text(st.sampled_from("ab1²½ﬁ①\u00a0\u3000\u2028 \t\r\n`\u0301é\ufeff~") | st.characters(), max_size=40)
+PROMPT_LIKE = st.text(
+    st.sampled_from('ab1²½ﬁ①\u00a0\u3000\u2028 \t\r\n`"\u0301é\ufeff~\uff02\uff40\u1fef') | st.characters(), max_size=40
+)
 
 
 @given(PROMPT_LIKE)
 @example("```a  \n b")
 @example("  \r\n\r x \n\n  y ``` `` ```\t")
 @example("²\u0301 ½\u0338")
+@example('\uff02 x "a  ﬁ"')
+@example("\uff40 x `a  ﬁ`")
+@example("\u1fef x `a  ﬁ`")
 def test_idempotent(text: str) -> None:
     """The canonical form of a canonical form is itself."""
     once = canonicalise(text)
@@ -27,9 +32,9 @@ def test_white_space_between_words(words: list[str], data: st.DataObject) -> Non
     assert canonicalise(" ".join(words)) == canonicalise(spaced)
 
 
-@pytest.mark.parametrize("one", ["10²", "CO₂", "1½", "x⁻¹"])
+@pytest.mark.parametrize("one", ["10²", "CO₂", "1½", "x⁻¹", "\u211d", "①", "⒈5"])
 def test_raised_lowered_and_fractional_characters_stay(one: str) -> None:
-    """A superscript, subscript or fraction is not turned into plain digits, which would be another question."""
+    """A raised, lowered, circled or double-struck character is not made plain: that would be another question."""
     assert one == canonicalise(one)
 
 
@@ -66,10 +71,13 @@ def test_same_question(written: str, same: str) -> None:
         "Fix:\n```python\nif x:\n    a  =  1\n\n\n    b = 2\n```\nthanks",
         "unfinished:\n```\nx   =  1",
         "for x in y:\n    print(x)\n  done",
+        "    indented = 1\n    as_well = 2",
+        "what does `a  ==  b` print?",
+        'is "two  spaces" the same as "ﬁ"?',
     ],
 )
 def test_code_is_kept(text: str) -> None:
-    """White space inside fenced code and at the beginning of a line, where it may be code, stays."""
+    """White space inside code and quotes, and at the beginning of a line, where it may be code, stays."""
     assert text == canonicalise(text)
 
 

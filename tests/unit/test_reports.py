@@ -1,6 +1,7 @@
 import pytest
 
 from analytics.reports import DEFAULT_DAYS, MAX_DAYS, Reports, parse_days
+from llm_router.costs import price_book
 from llm_router.errors import InvalidRequestError
 from llm_router.models import CacheTier, JobStatus, UsageRecord
 from llm_router.responses import CacheStatsResponse, Period, SummaryResponse
@@ -17,7 +18,7 @@ def reports(*records: UsageRecord) -> Reports:
     store = FakeRollupStore()
     for record in records:
         store.add(record.request_id, rollup_key(record), counters(record))
-    return Reports(rollups=store, baseline_model="gpt-4", clock=SettableClock(NOW_MS))
+    return Reports(rollups=store, baseline_model="gpt-4", prices=price_book(), clock=SettableClock(NOW_MS))
 
 
 BUSY = reports(
@@ -67,11 +68,11 @@ def test_cache_stats() -> None:
     """The cache's share is of the answered requests; one that joined another is neither a hit nor a miss."""
     assert CacheStatsResponse(
         period=Period("2023-11-14", "2023-11-14"),
-        lookups=5,
+        answered_requests=5,
         exact_hits=1,
         semantic_hits=1,
         joined_requests=1,
-        misses=2,
+        generated_requests=2,
         hit_rate=40.0,
     ) == BUSY.cache_stats("default", 1)
 

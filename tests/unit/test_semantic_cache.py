@@ -207,6 +207,25 @@ def test_broken_embedder() -> None:
     assert (None, None, ("embedder",)) == (missed.hit, missed.embedding, missed.degraded)
 
 
+def test_text_that_the_embedder_does_not_see() -> None:
+    """A text that its vector would not be about is found by its exact words only, and nothing is degraded."""
+    world = World()
+    emoji = CacheQuestion(message="What is \U0001f40d?")
+    lookup = world.ask(emoji)
+    world.store.put(make_entry(emoji.message, lookup.namespace), None)
+
+    assert (None, None, (), ()) == (lookup.hit, lookup.embedding, lookup.degraded, lookup.verdicts)
+    assert world.ask(emoji).hit is not None
+
+
+def test_negative_zero() -> None:
+    """A temperature of minus zero is zero."""
+    zero = msgspec.structs.replace(QUESTION, temperature=0.0)
+    minus_zero = msgspec.structs.replace(QUESTION, temperature=-0.0)
+
+    assert World().ask(zero).namespace == World().ask(minus_zero).namespace
+
+
 def test_without_reading() -> None:
     """A caller who skips the cache gets no stored answer, but the answer's place and vector."""
     world = World()

@@ -20,7 +20,13 @@ from llm_router.settings import (
 
 URL = "https://sqs.us-east-1.amazonaws.com/123456789012/InferenceQueue"
 REQUIRED: dict[type[Settings], dict[str, str]] = {
-    ChatSettings: {"CACHE_TABLE": "c", "JOB_TABLE": "j", "USAGE_TABLE": "u", "INFERENCE_QUEUE_URL": URL},
+    ChatSettings: {
+        "CACHE_TABLE": "c",
+        "JOB_TABLE": "j",
+        "USAGE_TABLE": "u",
+        "INFERENCE_QUEUE_URL": URL,
+        "OLLAMA_BASE_URL": "http://box:11434",
+    },
     ClassifySettings: {},
     CacheLookupSettings: {"CACHE_TABLE": "c"},
     InferSettings: {"CACHE_TABLE": "c", "JOB_TABLE": "j", "USAGE_TABLE": "u", "OLLAMA_BASE_URL": "http://box:11434"},
@@ -104,6 +110,7 @@ def test_every_problem_at_once() -> None:
         "INFERENCE_MODE",
         "INFERENCE_QUEUE_URL",
         "JOB_TABLE",
+        "OLLAMA_BASE_URL",
         "USAGE_TABLE",
     ] == sorted(problem.partition(":")[0] for problem in caught.value.problems)
     assert all(problem in str(caught.value) for problem in caught.value.problems)

@@ -57,6 +57,17 @@ def test_patience_ends() -> None:
     assert 1250 == sleeper.clock.now_ms - began_ms
 
 
+def test_failed_look() -> None:
+    """A look that fails is made up for by the next; when all fail the job is returned as it was last seen."""
+    sleeper = Sleeper(done_after_ms=200)
+    sleeper.jobs.broken = {"get"}
+    job = sleeper.wait(1)
+    sleeper.jobs.broken = set()
+
+    assert JobStatus.QUEUED == job.status
+    assert JobStatus.SUCCEEDED == sleeper.wait(1).status
+
+
 @pytest.mark.parametrize("wait_seconds", [0, -1])
 def test_no_patience(wait_seconds: float) -> None:
     """Who does not want to wait does not."""

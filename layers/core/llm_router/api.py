@@ -38,6 +38,8 @@ STATUS: Final[dict[type[RouterError], int]] = {
 _BY_CODE: Final = {kind.code: status for kind, status in STATUS.items()}
 _AT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _NAMED_FIELD = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]+)`")
+_JSON_TYPE = re.compile(r"\s*application/json\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*", re.IGNORECASE)
+_MAX_SHOWN_CHARS: Final = 64
 _BLANK = re.compile(r"matching regex '\\\\S'$")
 
 T = TypeVar("T")
@@ -75,10 +77,20 @@ def respond(body: Any, status: int = 200, headers: Mapping[str, str] | None = No
 
 
 def error_response(
-    app: APIGatewayHttpResolver, status: int, code: str, message: str, *, field: str | None = None
+    app: APIGatewayHttpResolver,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    field: str | None = None,
+    request_id: str | None = None,
 ) -> Response[str]:
-    """Return an error in the one shape, with Retry-After where trying again can help."""
-    detail = ErrorDetail(code=code, message=message, field=field, request_id=request_id_of(app.current_event.raw_event))
+    """Return an error in the one shape, with Retry-After where trying again can help.
+
+    `request_id` is the router's own where there is one, otherwise the gateway's.
+    """
+    shown_id = request_id or request_id_of(app.current_event.raw_event)
+    detail = ErrorDetail(code=code, message=message, field=field, request_id=shown_id)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}  # noqa: PLR2004
     return respond(ErrorBody(detail), status, headers)
 
@@ -109,9 +121,11 @@ def parse_body(event: Mapping[str, Any], kind: type[T]) -> T:
         MalformedBodyError: it is not JSON in UTF-8.
         InvalidRequestError: a field breaks its rule; the error names it.
     """
-    content_type = event.get("headers", {}).get("content-type", "application/json")
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise errors.UnsupportedMediaTypeError("must be application/json", field="content-type")
+    headers = event.get("headers", {})
+    if not _JSON_TYPE.fullmatch(headers.get("content-type", "application/json")):
+        raise errors.UnsupportedMediaTypeError("must be application/json in UTF-8", field="content-type")
+    if headers.get("content-encoding", "identity") != "identity":
+        raise errors.UnsupportedMediaTypeError("must not be compressed", field="content-encoding")
     return parse_json(_body_bytes(event), kind)
 
 
@@ -141,7 +155,7 @@ def _invalid(message: str) -> InvalidRequestError:
     """Turn the validator's sentence into ours: the field apart, the rule in words."""
     if named := _NAMED_FIELD.match(message):
         rule = "is not a known field" if "unknown" in message else "is required"
-        return InvalidRequestError(rule, field=named["field"])
+        return InvalidRequestError(rule, field=named["field"][:_MAX_SHOWN_CHARS])
     path = _AT_PATH.search(message)
     rule = _BLANK.sub("that is not blank", _AT_PATH.sub("", message))
     return InvalidRequestError(rule.replace("`", ""), field=(path and path["path"]) or "body")

@@ -1,7 +1,6 @@
 """The composition root: builds what each function needs, once per environment, out of its settings."""
 
 import time
-import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,10 +16,11 @@ from llm_router.classification import RuleClassifier
 from llm_router.costs import Costs
 from llm_router.errors import EmbeddingError
 from llm_router.inference import InferenceRunner
+from llm_router.models import new_request_id
 from llm_router.pipeline import Pipeline
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
-from llm_router.settings import CacheSettings, ChatSettings, InferSettings, environment
+from llm_router.settings import CacheSettings, ChatSettings, EmbeddingSettings, InferSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +37,6 @@ _AWS_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standa
 def now_ms() -> int:
     """Return milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
-
-
-def new_request_id() -> str:
-    """Return an id that cannot be guessed."""
-    return f"req_{uuid.uuid4().hex}"
 
 
 @lru_cache
@@ -76,12 +71,16 @@ class UnavailableEmbedder:
     def __init__(self, error: EmbeddingError) -> None:
         self._error = error
 
+    def sees(self, text: str) -> bool:  # noqa: ARG002 - the protocol's
+        """Raise the error that loading the model raised."""
+        raise self._error
+
     def embed(self, text: str) -> "Sequence[float]":  # noqa: ARG002 - the protocol's
         """Raise the error that loading the model raised."""
         raise self._error
 
 
-def embedder(settings: CacheSettings) -> "Embedder":
+def embedder(settings: EmbeddingSettings) -> "Embedder":
     """Open the embedding model."""
     # Only functions with the embedding layer have onnxruntime.
     from llm_router.adapters.onnx_embedder import OnnxEmbedder  # noqa: PLC0415
@@ -155,5 +154,5 @@ INLINE_LIMIT_MS = 280_000
 def _dispatch(settings: ChatSettings) -> "Dispatch":
     if settings.inference_mode == "queue":
         return SqsInferenceQueue(sqs(), settings.inference_queue_url)
-    runner = inference_runner(InferSettings.from_env(environment()))
+    runner = inference_runner(settings)
     return lambda job_id: runner.run(job_id, deadline_ms=now_ms() + INLINE_LIMIT_MS)

@@ -8,8 +8,17 @@ PROVIDER_PREFIX: Final = "ollama/"
 DEFAULT_TAG: Final = ":latest"
 
 DEFAULT_CONTEXT_TOKENS: Final = 4096
-CONTEXT_TOKENS: Final = {"tinyllama": 2048}
-"""Models trained on less than the default. Ollama loads a model anew when this differs between two calls."""
+CONTEXT_TOKENS: Final = {"tinyllama": 2048, "llama3.2": 10_240}
+"""Ollama loads a model anew when this differs between two calls, so it is fixed.
+
+tinyllama was trained on 2048 tokens. llama3.2 gets what the longest message needs (32,000 characters, about 8,000
+tokens) and room for an answer; at 112 KiB a token that is 1.1 GiB beside its 2 GB of weights, which 8 GB hold.
+"""
+CHARS_PER_TOKEN: Final = 4
+"""Rule of thumb for English; code and other languages cost more tokens."""
+LONGEST_ANSWER_TOKENS: Final = 1024
+ANSWER_SHARE: Final = 4
+"""A quarter of the context is kept for the answer."""
 
 
 class InstalledModel(Struct, frozen=True, kw_only=True):
@@ -52,6 +61,19 @@ def context_tokens(model: str) -> int:
     """Return how many tokens of prompt and answer a configured model is loaded for; the same in every call."""
     family = model.removeprefix(PROVIDER_PREFIX).partition(":")[0]
     return CONTEXT_TOKENS.get(family, DEFAULT_CONTEXT_TOKENS)
+
+
+def answer_limit_tokens(model: str) -> int:
+    """Return the answer length to ask for when the caller names none.
+
+    Without a limit Ollama stops at ten times the context, over an hour of work for the box.
+    """
+    return min(LONGEST_ANSWER_TOKENS, context_tokens(model) // ANSWER_SHARE)
+
+
+def fits(model: str, chars: int) -> bool:
+    """Whether a prompt of so many characters and a usual answer are likely to fit a model's context."""
+    return chars / CHARS_PER_TOKEN + answer_limit_tokens(model) <= context_tokens(model)
 
 
 def same_model(ours: str, theirs: str) -> bool:

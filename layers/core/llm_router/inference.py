@@ -5,7 +5,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from llm_router.box import context_tokens
 from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, StoreError
 from llm_router.jobs import failed, settle, succeeded, usage_record
@@ -15,15 +14,6 @@ from llm_router.prompt import canonicalise
 from llm_router.semantic_cache import MS_PER_HOUR
 
 PROGRESS_EVERY_MS: Final = 1000
-_ANSWER_LIMIT_TOKENS: Final = 1024
-
-
-def answer_limit_tokens(model: str) -> int:
-    """Return the answer length to ask for when the caller names none: at most a quarter of the model's context.
-
-    Without a limit Ollama stops at ten times the context, over an hour of work for the box.
-    """
-    return min(_ANSWER_LIMIT_TOKENS, context_tokens(model) // 4)
 
 
 class InferenceRunner(Struct, frozen=True, kw_only=True):
@@ -36,8 +26,8 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
     clock: Clock
     cache_ttl_hours: float
 
-    def run(self, job_id: str, *, deadline_ms: int) -> None:
-        """Answer a job; may be called any number of times for the same one.
+    def run(self, job_id: str, *, deadline_ms: int) -> Job:
+        """Answer a job and return it as it ended; may be called any number of times for the same one.
 
         The job's end and its usage record are one transaction; the cache entry, the requests that joined, and the
         end of the joining follow, and are repeated when a crash came between. An answer that the cache does not take
@@ -55,6 +45,7 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             self._remember(job)
         finally:
             settle(self.jobs, job, self.clock)
+        return job
 
     def _finish(self, job: Job, deadline_ms: int) -> Job:
         try:

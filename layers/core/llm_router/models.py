@@ -1,5 +1,7 @@
 """The shapes that cross the router's seams: requests, jobs, answers, usage records."""
 
+import re
+import uuid
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -14,9 +16,12 @@ DEFAULT_TENANT: Final = "default"
 Message = Annotated[
     str, Meta(max_length=MAX_MESSAGE_CHARS, min_length=1, pattern=r"\S", description="What the user wrote; not blank.")
 ]
-SystemPrompt = Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_CHARS, description="Instruction to the model.")]
+SystemPrompt = Annotated[
+    str,
+    Meta(max_length=MAX_MESSAGE_CHARS, min_length=1, pattern=r"\S", description="Instruction to the model; not blank."),
+]
 ConversationId = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="Answers are shared within one conversation only.")
+    str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$(?!\n)", description="Answers are shared within one conversation only.")
 ]
 ModelName = Annotated[
     str, Meta(min_length=1, max_length=128, description="A configured model, instead of the one the grade leads to.")
@@ -35,6 +40,11 @@ class CacheQuestion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
 
+    @property
+    def chars(self) -> int:
+        """Length of what the model has to read."""
+        return len(self.message) + len(self.system_prompt or "")
+
 
 class ChatRequest(CacheQuestion, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST /api/v1/chat`."""
@@ -49,6 +59,19 @@ class ClassifyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Body of `POST /api/v1/classify`."""
 
     message: Message
+
+
+_REQUEST_ID = re.compile(r"req_[0-9a-f]{32}")
+
+
+def new_request_id() -> str:
+    """Return an id that cannot be guessed."""
+    return f"req_{uuid.uuid4().hex}"
+
+
+def is_request_id(text: str) -> bool:
+    """Whether `new_request_id` could have made it."""
+    return _REQUEST_ID.fullmatch(text) is not None
 
 
 class CacheTier(StrEnum):

@@ -1,5 +1,7 @@
 """One logger and one way to emit a metric; never a prompt or an answer in either."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 from aws_lambda_powertools import Logger
@@ -12,6 +14,17 @@ NAMESPACE = "LlmRouter"
 def logger() -> Logger:
     """Return the structured logger; its service name and level come from Powertools' own variables."""
     return Logger()
+
+
+@contextmanager
+def failures_logged(what: str, **known: str) -> Iterator[None]:
+    """Log an exception that is about to be reported as a failed record, and let it pass."""
+    try:
+        yield
+    except Exception as error:
+        logger().warning(f"{what} failed and comes again", extra=known | {"kind": type(error).__name__}, exc_info=True)
+        count("RecordFailed", kind=type(error).__name__)
+        raise
 
 
 def count(metric: str, **dimensions: str) -> None:

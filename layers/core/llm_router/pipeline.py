@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from llm_router.box import answer_limit_tokens
 from llm_router.costs import Costs
 from llm_router.errors import StoreError
-from llm_router.inference import answer_limit_tokens
 from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record
 from llm_router.models import ChatRequest, Failure, Job, JobStatus, Source
 from llm_router.ports import Classifier, Clock, Dispatch, JobStore
@@ -36,7 +36,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         """
         created_at_ms = self.clock()
         complexity = self.classifier.classify(canonicalise(request.message)).complexity
-        model = self.router.choose(complexity, request.force_model)
+        model = self.router.choose(complexity, request.chars, request.force_model)
         lookup = self.cache.lookup(tenant, request, model, read=not request.skip_cache)
         job = Job(
             job_id=self.new_id(),

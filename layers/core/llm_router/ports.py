@@ -12,7 +12,7 @@ from llm_router.models import Generation, Job, ModelCall, UsageRecord
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
 
-Dispatch = Callable[[str], None]
+Dispatch = Callable[[str], object]
 """Sees to it that the job with this id is run."""
 
 
@@ -22,6 +22,13 @@ class Embedder(Protocol):
     @property
     def version(self) -> str:
         """Short identifier of weights, tokenizer and graph; vectors of two versions are never compared."""
+
+    def sees(self, text: str) -> bool:
+        """Whether the vector of `text` is about all of it; texts it is not about may differ and have equal vectors.
+
+        Raises:
+            EmbeddingError: the model is missing or broken.
+        """
 
     def embed(self, text: str) -> Sequence[float]:
         """Return the L2-normalised embedding of `text`.

@@ -6,25 +6,31 @@ The model always gets what the user wrote; the canonical form only decides which
 import hashlib
 import re
 import unicodedata
+from collections.abc import Callable
+from functools import partial
 
-# Compatibility normalisation would turn 10² into 102 and 1½ into 11/2: another question. These stay as they are.
-_MEANINGFUL_DECOMPOSITIONS = ("<super>", "<sub>", "<fraction>")
-_CODE_BLOCK = re.compile(r"(```.*?(?:```|\Z))", re.DOTALL)
-_BLANK_LINES = re.compile(r"[^\S\n]*\n(?:[^\S\n]*\n)*")
+# Compatibility normalisation would turn 10² into 102, 1½ into 11/2, a double-struck R into R, ① into 1.
+_MEANINGFUL_DECOMPOSITIONS = ("<super>", "<sub>", "<fraction>", "<font>", "<circle>")
+_NUMBERED_FULL_STOPS = {chr(code) for code in range(0x2488, 0x249C)}
+# These would become quotation marks on the way, and then another text would stand between them.
+_QUOTE_VARIANTS = {0xFF02: '"', 0xFF40: "`", 0x1FEF: "`"}
+# Code, and what stands in quotation marks, means what it says to the letter.
+_VERBATIM = re.compile(r"""(```.*?(?:```|\Z)|`[^`\n]*`|"[^"\n]*")""", re.DOTALL)
+# The look-behind keeps a long run of spaces from being tried from each of its spaces.
+_BLANK_LINES = re.compile(r"(?<![^\S\n])[^\S\n]*\n(?:[^\S\n]*\n)*")
 _REPEATED_SPACE = re.compile(r"(?<=\S)[^\S\n]+")
 
 
 def canonicalise(text: str) -> str:
     """Return `text` in Unicode NFKC with one kind of line end and no outer or repeated white space.
 
-    Inside fenced code blocks white space is left alone, and so is the indentation of a line, which may be code.
-    Applying it twice changes nothing more.
+    Code and quoted strings keep their white space and their characters (in NFC), and so does the indentation of the
+    lines of a text that has several. Applying it twice changes nothing more.
     """
-    unified = _normalise_unicode(text).replace("\r\n", "\n").replace("\r", "\n")
-    parts = _CODE_BLOCK.split(unified)
-    # re.split with one group puts the code blocks at the odd positions.
-    parts[::2] = [_squeeze(part) for part in parts[::2]]
-    return "".join(parts).strip()
+    unified = text.replace("\r\n", "\n").replace("\r", "\n").translate(_QUOTE_VARIANTS)
+    normalised = _outside_and_inside(unified, _compatibility_form, partial(unicodedata.normalize, "NFC"))
+    squeezed = _outside_and_inside(normalised, _squeeze, str).rstrip().lstrip("\n")
+    return squeezed if "\n" in squeezed else squeezed.lstrip()
 
 
 def sha256_hex(data: bytes) -> str:
@@ -37,14 +43,25 @@ def entry_id(canonical: str) -> str:
     return sha256_hex(canonical.encode())
 
 
-def _normalise_unicode(text: str) -> str:
+def _outside_and_inside(text: str, outside: Callable[[str], str], inside: Callable[[str], str]) -> str:
+    """Treat what is verbatim one way and the rest another."""
+    # re.split with one group puts the verbatim parts at the odd positions.
+    parts = _VERBATIM.split(text)
+    return "".join(inside(part) if index % 2 else outside(part) for index, part in enumerate(parts))
+
+
+def _compatibility_form(text: str) -> str:
     if text.isascii():
         return text
-    kept = {char for char in set(text) if unicodedata.decomposition(char).startswith(_MEANINGFUL_DECOMPOSITIONS)}
+    kept = {char for char in set(text) if _is_meaningful(char)}
     if not kept:
         return unicodedata.normalize("NFKC", text)
     pieces = re.split("([" + re.escape("".join(sorted(kept))) + "])", text)
     return "".join(piece if piece in kept else unicodedata.normalize("NFKC", piece) for piece in pieces)
+
+
+def _is_meaningful(char: str) -> bool:
+    return unicodedata.decomposition(char).startswith(_MEANINGFUL_DECOMPOSITIONS) or char in _NUMBERED_FULL_STOPS
 
 
 def _squeeze(text: str) -> str:

@@ -140,12 +140,12 @@ class CacheStatsResponse(Struct, frozen=True, kw_only=True):
     """How the cache did over a period."""
 
     period: Period
-    lookups: int
+    answered_requests: int
     exact_hits: int
     semantic_hits: int
     joined_requests: int
     """Answered by the generation of an equal request that was already on its way."""
-    misses: int
+    generated_requests: int
     hit_rate: float
     """Percent of the requests that were answered."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from llm_router.box import fits
 from llm_router.classification.complexity import Complexity
 from llm_router.errors import InvalidRequestError
 from llm_router.settings import RoutingSettings
@@ -25,14 +26,18 @@ class Router(Struct, frozen=True):
             }
         )
 
-    def choose(self, complexity: Complexity, force_model: str | None = None) -> str:
-        """Return the model for a tier, or the one the caller insists on.
+    def choose(self, complexity: Complexity, chars: int, force_model: str | None = None) -> str:
+        """Return the model for a prompt of a tier and a length, or the one the caller insists on.
+
+        A tier whose model cannot hold the prompt is passed over for the next; where none can, the last one decides.
 
         Raises:
             InvalidRequestError: `force_model` is not one of the configured models.
         """
         if force_model is None:
-            return self.models[complexity]
+            tiers = list(Complexity)
+            candidates = [self.models[tier] for tier in tiers[tiers.index(complexity) :]]
+            return next((model for model in candidates if fits(model, chars)), candidates[-1])
         known = sorted(set(self.models.values()))
         if force_model not in known:
             raise InvalidRequestError(f"must be one of {', '.join(known)}", field="force_model")

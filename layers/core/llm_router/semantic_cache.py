@@ -120,7 +120,8 @@ class SemanticCache:
             model=model,
             system_prompt=question.system_prompt,
             conversation_id=question.conversation_id,
-            temperature=question.temperature,
+            # Adding zero makes -0.0 the same as 0.0.
+            temperature=None if question.temperature is None else question.temperature + 0.0,
             max_tokens=question.max_tokens,
         )
         place = Lookup(namespace=scope.namespace(), entry_id=entry_id(canonical), generation=generation)
@@ -136,11 +137,11 @@ class SemanticCache:
 
     def again(self, lookup: Lookup) -> Hit | None:
         """Look once more for the exact words of a question that was looked up before."""
-        return self._exact(lookup, []).hit
+        return self._exact(lookup, [], consistent=True).hit
 
-    def _exact(self, place: Lookup, degraded: list[str]) -> Lookup:
+    def _exact(self, place: Lookup, degraded: list[str], *, consistent: bool = False) -> Lookup:
         try:
-            entry = self._store.get(place.namespace, place.entry_id)
+            entry = self._store.get(place.namespace, place.entry_id, consistent=consistent)
         except StoreError:
             degraded.append("cache")
             return place
@@ -190,8 +191,9 @@ class SemanticCache:
             return 0
 
     def _embed(self, canonical: str, degraded: list[str]) -> Sequence[float] | None:
+        """Return the embedding; None where none is at hand, or where it would not be about all of the text."""
         try:
-            return self._embedder.embed(canonical)
+            return self._embedder.embed(canonical) if self._embedder.sees(canonical) else None
         except EmbeddingError:
             degraded.append("embedder")
             return None

@@ -13,6 +13,7 @@ from llm_router.errors import ConfigError
 
 LocalModelName = Annotated[str, Meta(pattern=r"^ollama/[A-Za-z0-9._:/-]+$")]
 UsdAmount = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
+CacheTtlHours = Annotated[float, Meta(gt=0, le=8760)]
 HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
 
 
@@ -70,21 +71,33 @@ class RoutingSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheSettings(Settings):
-    """Where answers are kept, for how long, and how near a question must be."""
+class EmbeddingSettings(Settings):
+    """Where the embedding model is."""
 
-    cache_table: str
-    cache_similarity_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.85
-    cache_ttl_hours: Annotated[float, Meta(gt=0, le=8760)] = 24
     model_dir: Path = Path("/opt/model")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MoneySettings(Settings):
+class CacheSettings(EmbeddingSettings):
+    """Where answers are kept, for how long, and how near a question must be."""
+
+    cache_table: str
+    cache_similarity_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.85
+    cache_ttl_hours: CacheTtlHours = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineSettings(Settings):
+    """What costs are compared with."""
+
+    baseline_model: str = "gpt-4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoneySettings(BaselineSettings):
     """What the box costs and what it is compared with."""
 
     instance_usd_per_hour: UsdAmount = "0.145"
-    baseline_model: str = "gpt-4"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,19 +107,16 @@ class InferSettings(MoneySettings):
     job_table: str
     usage_table: str
     cache_table: str
-    cache_ttl_hours: Annotated[float, Meta(gt=0, le=8760)] = 24
+    cache_ttl_hours: CacheTtlHours = 24
     ollama_base_url: HttpUrl
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatSettings(RoutingSettings, CacheSettings, MoneySettings):
+class ChatSettings(RoutingSettings, CacheSettings, InferSettings):
     """Settings of `chat`."""
 
-    job_table: str
-    usage_table: str
     inference_mode: Literal["queue", "inline"] = "queue"
     inference_queue_url: HttpUrl
-    ollama_base_url: HttpUrl = "http://localhost:11434"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +137,7 @@ class AggregateCostsSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnalyticsSettings(MoneySettings):
+class AnalyticsSettings(BaselineSettings):
     """Settings of `analytics`."""
 
     rollup_table: str
@@ -142,9 +152,10 @@ class ProbeSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatusSettings(RoutingSettings, CacheSettings, MoneySettings):
+class StatusSettings(RoutingSettings, EmbeddingSettings, MoneySettings):
     """Settings of `status`."""
 
+    cache_table: str
     job_table: str
     usage_table: str
     rollup_table: str

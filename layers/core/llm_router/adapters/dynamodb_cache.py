@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from llm_router.adapters.dynamodb import from_item, store_errors, to_item
+from llm_router.errors import StoreError
 from llm_router.ports import CacheEntry, Candidate
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ class DynamoCacheStore:
         item = self._get(_tenant_partition(tenant), _GENERATION_ENTRY, ("generation",))
         return int(item["generation"]["N"]) if item else 0
 
-    def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
-        """Return the entry with this exact key, expired or not."""
-        item = self._get(namespace, entry_id, _FIELDS)
+    def get(self, namespace: str, entry_id: str, *, consistent: bool = False) -> CacheEntry | None:
+        """Return the entry with this exact key, expired or not; `consistent` sees a write of a moment ago."""
+        item = self._get(namespace, entry_id, _FIELDS, consistent=consistent)
         return _entry(item) if item else None
 
     def nearest(self, namespace: str, embedding: Sequence[float], limit: int) -> Sequence[Candidate]:
@@ -60,7 +61,9 @@ class DynamoCacheStore:
         with store_errors("writing to the cache"):
             self._client.put_item(TableName=self._table, Item=item)
 
-    def _get(self, namespace: str, entry_id: str, fields: Sequence[str]) -> dict[str, Any] | None:
+    def _get(
+        self, namespace: str, entry_id: str, fields: Sequence[str], *, consistent: bool = False
+    ) -> dict[str, Any] | None:
         names = {f"#{index}": field for index, field in enumerate(fields)}
         with store_errors("reading the cache"):
             answer = self._client.get_item(
@@ -69,6 +72,7 @@ class DynamoCacheStore:
                 # Without the projection every read would carry 384 numbers that nobody looks at.
                 ProjectionExpression=", ".join(names),
                 ExpressionAttributeNames=names,
+                ConsistentRead=consistent,
             )
         return answer.get("Item")
 
@@ -84,4 +88,8 @@ def _digits(embedding: Sequence[float]) -> list[str]:
 
 
 def _entry(item: Any) -> CacheEntry:
-    return msgspec.convert(from_item(item), CacheEntry, strict=False)
+    try:
+        return msgspec.convert(from_item(item), CacheEntry)
+    except msgspec.ValidationError as error:
+        # Written by a version with other fields; it expires within the time to live.
+        raise StoreError("reading the cache failed") from error

@@ -9,19 +9,21 @@ from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
 from llm_router.adapters.dynamodb import is_condition_failure, store_errors, to_item, transact
-from llm_router.errors import ConflictError, NotFoundError, StoreError
+from llm_router.errors import ConflictError, NotFoundError, RequestTooLargeError, StoreError
 from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
 from llm_router.ports import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+    from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
 JOB_TTL_SECONDS: Final = 24 * 3600
 USAGE_TTL_SECONDS: Final = 395 * 24 * 3600
 """Thirteen months, so that a month can be compared with the same one a year before."""
 FLIGHT_LEASE_MS: Final = 15 * 60 * 1000
 """Longer than a job waits and runs when nothing is broken; after it an equal request takes the flight over."""
+MAX_DOCUMENT_BYTES: Final = 280_000
+"""An item may have 400 KB; this leaves room for the answer."""
 _CLAIM_ATTEMPTS: Final = 5
 
 
@@ -36,17 +38,17 @@ class DynamoJobStore:
 
     def open(self, job: Job) -> bool:
         """Store a queued job; return True when it is to be run, False when it joined an equal one."""
+        self._insert(self._put_job(job)["Put"])
         if job.flight is None:
-            self._write("storing a job", [self._put_job(job)])
             return True
+        # Single writes, no transaction: a crowd of equal requests queues at the item instead of failing with conflicts.
+        # A crash in between leaves a job whose id nobody was told.
         for _ in range(_CLAIM_ATTEMPTS):
-            if transact(self._client, "claiming a flight", [self._put_job(job), self._claim(job, job.flight)]):
+            leader = self._claim(job, job.flight)
+            if leader is None:
                 return True
-            flight = self._get(_flight_key(job.flight))
             # The flight may have closed between the two calls; then it can be claimed.
-            if flight and transact(
-                self._client, "joining a flight", [self._put_job(job), self._join(job, job.flight, flight["leader"])]
-            ):
+            if self._join(job, job.flight, leader):
                 return False
         raise StoreError("claiming a flight failed")
 
@@ -151,6 +153,15 @@ class DynamoJobStore:
         item = self._get(_flight_key(flight))
         return item is not None and item["leader"]["S"] == job.job_id
 
+    def _insert(self, put: "PutTypeDef") -> None:
+        with store_errors("storing a job"):
+            try:
+                self._client.put_item(**put)
+            except ClientError as error:
+                if is_condition_failure(error):
+                    raise ConflictError("a request with this id exists") from error
+                raise
+
     def _write(self, what: str, actions: "Sequence[TransactWriteItemTypeDef]") -> None:
         if not transact(self._client, what, actions):
             raise ConflictError("a request with this id exists")
@@ -180,11 +191,14 @@ class DynamoJobStore:
 
     def _put_job(self, job: Job) -> "TransactWriteItemTypeDef":
         # The embedding travels as packed float32: a sixth of its digits, and exact.
+        document = msgspec.json.encode(replace(job, embedding=None, answer=None, failure=None))
+        if len(document) > MAX_DOCUMENT_BYTES:
+            raise RequestTooLargeError(f"must not take more than {MAX_DOCUMENT_BYTES} bytes to store", field="message")
         values = {
             "job_id": job.job_id,
             "tenant": job.tenant,
             "status": str(job.status),
-            "document": msgspec.json.encode(replace(job, embedding=None, answer=None, failure=None)).decode(),
+            "document": document.decode(),
             "embedding": array("f", job.embedding).tobytes() if job.embedding is not None else None,
             "expires_at": self._clock() // 1000 + JOB_TTL_SECONDS,
         }
@@ -206,31 +220,45 @@ class DynamoJobStore:
             }
         }
 
-    def _claim(self, job: Job, flight: str) -> "TransactWriteItemTypeDef":
-        # An update, not a put: requests that joined a flight whose leader died stay with its next leader.
+    def _claim(self, job: Job, flight: str) -> dict[str, Any] | None:
+        """Make the job the flight's leader and return None, or return the leader there is."""
         now_ms = self._clock()
         values = {":leader": job.job_id, ":lease": now_ms + FLIGHT_LEASE_MS, ":now": now_ms}
         values[":expires_at"] = now_ms // 1000 + JOB_TTL_SECONDS
-        return {
-            "Update": {
-                "TableName": self._jobs,
-                "Key": {"job_id": {"S": _flight_key(flight)}},
-                "UpdateExpression": "SET leader = :leader, lease_until_ms = :lease, expires_at = :expires_at",
-                "ConditionExpression": "attribute_not_exists(job_id) OR lease_until_ms < :now",
-                "ExpressionAttributeValues": to_item(values),
-            }
-        }
+        with store_errors("claiming a flight"):
+            try:
+                # An update, not a put: requests that joined a flight whose leader died stay with its next leader.
+                # Its own claim passes, which the SDK may repeat when only the answer was lost.
+                self._client.update_item(
+                    TableName=self._jobs,
+                    Key={"job_id": {"S": _flight_key(flight)}},
+                    UpdateExpression="SET leader = :leader, lease_until_ms = :lease, expires_at = :expires_at",
+                    ConditionExpression="attribute_not_exists(job_id) OR lease_until_ms < :now OR leader = :leader",
+                    ExpressionAttributeValues=to_item(values),
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                if is_condition_failure(error):
+                    leader: dict[str, Any] = error.response["Item"]["leader"]  # type: ignore[typeddict-item] # the failed condition's item
+                    return leader
+                raise
+        return None
 
-    def _join(self, job: Job, flight: str, leader: dict[str, Any]) -> "TransactWriteItemTypeDef":
-        return {
-            "Update": {
-                "TableName": self._jobs,
-                "Key": {"job_id": {"S": _flight_key(flight)}},
-                "UpdateExpression": "ADD followers :job",
-                "ConditionExpression": "leader = :leader",
-                "ExpressionAttributeValues": {":job": {"SS": [job.job_id]}, ":leader": leader},
-            }
-        }
+    def _join(self, job: Job, flight: str, leader: dict[str, Any]) -> bool:
+        with store_errors("joining a flight"):
+            try:
+                self._client.update_item(
+                    TableName=self._jobs,
+                    Key={"job_id": {"S": _flight_key(flight)}},
+                    UpdateExpression="ADD followers :job",
+                    ConditionExpression="leader = :leader",
+                    ExpressionAttributeValues={":job": {"SS": [job.job_id]}, ":leader": leader},
+                )
+            except ClientError as error:
+                if is_condition_failure(error):
+                    return False
+                raise
+        return True
 
 
 def _flight_key(fingerprint: str) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 DEDUPE_TTL_SECONDS: Final = 7 * 24 * 3600
-"""A stream keeps events for one day; an event kept aside after failures may be replayed within the week."""
+"""A stream keeps its events for one day, so none comes again after a week."""
 ROLLUP_TTL_SECONDS: Final = 5 * 366 * 24 * 3600
 
 

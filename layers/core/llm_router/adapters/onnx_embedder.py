@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from llm_router.errors import EmbeddingError
 
@@ -16,6 +16,10 @@ The model reads 254 tokens between its two markers, and the longest word of its 
 after each that is 4,826 characters. The cut therefore removes nothing the model would read, unless the text has runs of
 white space or words of over 100 letters (which the tokenizer reads as one unknown word each).
 """
+
+
+_MARKERS = 2
+"""Every text stands between two tokens of its own."""
 
 
 class OnnxEmbedder:
@@ -36,7 +40,23 @@ class OnnxEmbedder:
             self._tokenizer = Tokenizer.from_file(str(model_dir / "tokenizer.json"))
             self._session = _open_session(model_dir / "model.onnx")
         except Exception as error:
-            raise EmbeddingError(f"the embedding model in {model_dir} is missing or broken") from error
+            raise EmbeddingError("the embedding model is missing or broken") from error
+        self._unknown_id = self._tokenizer.token_to_id("[UNK]")
+
+    def sees(self, text: str) -> bool:
+        """Whether the vector of `text` is about all of it.
+
+        The model reads 254 tokens, takes every word and character it does not know (emoji, most scripts) for one and
+        the same, and does not see characters without a width at all.
+
+        Raises:
+            EmbeddingError: the text is not valid Unicode.
+        """
+        encoding = self._encode(text)
+        only_markers = len(encoding.ids) <= _MARKERS
+        return not (
+            len(text) > MAX_CHARACTERS or encoding.overflowing or only_markers or self._unknown_id in encoding.ids
+        )
 
     def embed(self, text: str) -> list[float]:
         """Return the L2-normalised embedding of the first 256 tokens of `text`, as 384 numbers.
@@ -44,13 +64,19 @@ class OnnxEmbedder:
         Raises:
             EmbeddingError: the text is not valid Unicode, or the model failed.
         """
+        ids = self._encode(text).ids
         try:
-            ids = self._tokenizer.encode(text[:MAX_CHARACTERS]).ids
             outputs = self._session.run(None, {"input_ids": np.array(ids, dtype=np.int64)})
         except Exception as error:
             raise EmbeddingError("the text could not be embedded") from error
         embedding: list[float] = np.asarray(outputs[0]).tolist()
         return embedding
+
+    def _encode(self, text: str) -> Encoding:
+        try:
+            return self._tokenizer.encode(text[:MAX_CHARACTERS])
+        except Exception as error:
+            raise EmbeddingError("the text could not be embedded") from error
 
 
 def _open_session(model: Path) -> ort.InferenceSession:

@@ -1,0 +1,28 @@
+"""Answers a chat request handed over by a direct invoke instead of the HTTP API."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from chat.wiring import ask
+from llm_router import api
+from llm_router.errors import RouterError
+from llm_router.models import DEFAULT_TENANT, ChatRequest, Source
+from llm_router.responses import ErrorBody, ErrorDetail, describe
+
+SPARE_SECONDS: Final = 2
+"""Left of the function's time for writing the answer."""
+
+
+def invoke(event: Mapping[str, Any], *, remaining_ms: int) -> dict[str, Any]:
+    """Return what the HTTP API would have as its body; there is no gateway to end the wait after 30 s."""
+    try:
+        request = api.parse_json(msgspec.json.encode(event), ChatRequest)
+        wait_seconds = remaining_ms / 1000 - SPARE_SECONDS
+        job = ask(request, tenant=DEFAULT_TENANT, source=Source.INVOKE, wait_seconds=wait_seconds)
+        body: dict[str, Any] = msgspec.to_builtins(describe(job))
+    except RouterError as error:
+        detail = ErrorDetail(code=error.code, message=str(error), field=getattr(error, "field", None), request_id="")
+        body = msgspec.to_builtins(ErrorBody(detail))
+    return body
