@@ -1,5 +1,7 @@
 import base64
 import json
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -22,6 +24,7 @@ from llm_router.api import (
 )
 from llm_router.errors import InvalidRequestError, RouterError
 from llm_router.models import ChatRequest, Failure
+from llm_router.observability import logger
 from tests.builders import Context, body_of, http_event
 
 
@@ -111,7 +114,7 @@ def test_malformed(body: str | bytes | None) -> None:
     assert ("body", "must be JSON in UTF-8") == (error.field, str(error))
 
 
-@pytest.mark.parametrize("text", ["%%%", "abc", "é"])
+@pytest.mark.parametrize("text", ["%%%", "abc", "é", "eyJtZXNzYWdlIjoiYSJ9%%%"])
 def test_broken_base64(text: str) -> None:
     """A body that is not the base64 it is said to be is malformed."""
     with pytest.raises(errors.MalformedBodyError):
@@ -282,6 +285,48 @@ def test_unknown_path() -> None:
     assert (404, "not_found") == (response["statusCode"], body_of(response)["error"]["code"])
 
 
+class Logged(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self.records.append(record)
+
+
+@pytest.fixture
+def logged() -> Iterator[Logged]:
+    """Listen to the router's log."""
+    handler = Logged()
+    log = logging.getLogger(logger().name)
+    log.addHandler(handler)
+    yield handler
+    log.removeHandler(handler)
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (errors.NotFoundError("m"), None),
+        (errors.InvalidRequestError("m"), None),
+        (errors.ConfigError(["m"]), "WARNING"),
+        (errors.ModelError("m"), "WARNING"),
+        (errors.StoreError("m"), "WARNING"),
+        (ValueError("m"), "ERROR"),
+    ],
+)
+def test_what_is_logged(error: Exception, level: str | None, logged: Logged) -> None:
+    """An error of the router's is logged with its cause, and a caller's own is not."""
+    answer_to(error)
+
+    assert [(level, error)] * (level is not None) == [
+        (record.levelname, record.exc_info and record.exc_info[1]) for record in logged.records
+    ]
+
+
 def test_every_error_has_a_status() -> None:
     """Every error that a caller can cause or wait out has a status below 500 or a documented one."""
     concrete = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RouterError)} - {
@@ -313,6 +358,7 @@ def test_respond() -> None:
     """A response is JSON with the headers it was given."""
     response = respond({"a": "ä"}, 202, {"Location": "/x"})
 
+    assert 200 == respond({}).status_code
     assert (202, '{"a":"ä"}', "/x") == (response.status_code, response.body, response.headers["Location"])
 
 

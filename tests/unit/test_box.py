@@ -5,6 +5,15 @@ from llm_router.box import answer_limit_tokens, context_tokens, fits
 
 @pytest.mark.parametrize(
     ("model", "tokens"),
+    [("ollama/tinyllama", 2048), ("ollama/llama3.2:3b", 10_240), ("ollama/other", 4096), ("tinyllama", 2048)],
+)
+def test_context(model: str, tokens: int) -> None:
+    """Every tag of a model has the context that its family is loaded with."""
+    assert tokens == context_tokens(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
     [("ollama/tinyllama", 512), ("ollama/tinyllama:latest", 512), ("ollama/llama3.2", 1024), ("ollama/other", 1024)],
 )
 def test_answer_limit(model: str, tokens: int) -> None:

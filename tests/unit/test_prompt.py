@@ -53,6 +53,7 @@ def test_powers_are_not_numbers() -> None:
         ("e\u0301", "é"),
         ("a\u00a0b", "a b"),
         ("10² ﬁles", "10² files"),
+        ("\u249c or b", "(a) or b"),
         ("one\r\ntwo\rthree", "one\ntwo\nthree"),
         ("one \n \n\n two", "one\n two"),
         ("  What   is\tPython?\n\n", "What is Python?"),
