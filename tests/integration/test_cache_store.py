@@ -148,6 +148,19 @@ def test_nothing_carries_the_vector(cloud: Cloud) -> None:
     assert ["embedding" in item for item in items] == [False, False]
 
 
+def test_consistent_read(cloud: Cloud) -> None:
+    """A read is consistent when that is asked for, and otherwise half the price."""
+    asked: list[dict[str, Any]] = []
+    cloud.dynamodb.meta.events.register(
+        "provide-client-params.dynamodb.GetItem", lambda params, **_: asked.append(params)
+    )
+    store = DynamoCacheStore(cloud.dynamodb, "CacheTable")
+    store.get("ns", "id")
+    store.get("ns", "id", consistent=True)
+
+    assert [False, True] == [params["ConsistentRead"] for params in asked]
+
+
 def test_vector_digits(cloud: Cloud) -> None:
     """A vector is stored with the nine digits that a float32 needs."""
     store = DynamoCacheStore(cloud.dynamodb, "CacheTable")

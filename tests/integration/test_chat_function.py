@@ -117,6 +117,19 @@ def test_direct_invoke(deploy: Deploy) -> None:
     assert answer["response"]
 
 
+def test_direct_invoke_with_little_time(deploy: Deploy) -> None:
+    """A direct invoke keeps two seconds for its answer, however early that ends the wait for the job."""
+    deploy("ChatFunction")
+    reads: list[str] = []
+    bootstrap.dynamodb().meta.events.register(
+        "provide-client-params.dynamodb.GetItem", lambda params, **_: reads.append(params["TableName"])
+    )
+    answer = chat(load_event("chat-invoke"), Context(remaining_ms=2_000))
+
+    assert "queued" == answer["status"]
+    assert "JobTable" not in reads
+
+
 def test_bad_direct_invoke(cloud: Cloud, deploy: Deploy) -> None:
     """A direct invoke with a field that is not known gets the error that HTTP would get, and nothing is stored."""
     deploy("ChatFunction")
