@@ -90,7 +90,7 @@ def test_job_expires(store: JobStore, clock: SettableClock) -> None:
     with pytest.raises(NotFoundError):
         store.get("req_1")
     with pytest.raises(NotFoundError):
-        store.start("req_1", worker="w", lease_until_ms=clock() + 1)
+        store.start("req_1", lease_until_ms=clock() + 1)
 
 
 def test_same_id_twice(store: JobStore) -> None:
@@ -172,7 +172,7 @@ def test_start(store: JobStore) -> None:
     """A started job is running, and its job comes back whole."""
     job = make_job(embedding=(0.5,))
     store.open(job)
-    started = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
+    started = store.start("req_1", lease_until_ms=NOW_MS + 10)
 
     assert replace(job, status=JobStatus.RUNNING) == started == store.get("req_1")
 
@@ -180,13 +180,13 @@ def test_start(store: JobStore) -> None:
 def test_start_twice(store: JobStore, clock: SettableClock) -> None:
     """A running job is nobody else's until the lease is over."""
     store.open(make_job())
-    store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
+    store.start("req_1", lease_until_ms=NOW_MS + 10)
     clock.advance(10)
     with pytest.raises(ConflictError):
-        store.start("req_1", worker="w", lease_until_ms=NOW_MS + 99)
+        store.start("req_1", lease_until_ms=NOW_MS + 99)
     clock.advance(1)
 
-    assert JobStatus.RUNNING == store.start("req_1", worker="w", lease_until_ms=NOW_MS + 99).status
+    assert JobStatus.RUNNING == store.start("req_1", lease_until_ms=NOW_MS + 99).status
 
 
 def test_start_finished(store: JobStore) -> None:
@@ -194,13 +194,13 @@ def test_start_finished(store: JobStore) -> None:
     store.open(make_job())
     finish(store, failed(make_job(), FAILURE, NOW_MS))
     with pytest.raises(ConflictError):
-        store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
+        store.start("req_1", lease_until_ms=NOW_MS + 10)
 
 
 def test_start_unknown(store: JobStore) -> None:
     """An unknown job cannot be started, and is not made by trying."""
     with pytest.raises(NotFoundError):
-        store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
+        store.start("req_1", lease_until_ms=NOW_MS + 10)
     with pytest.raises(NotFoundError):
         store.get("req_1")
 
@@ -208,9 +208,9 @@ def test_start_unknown(store: JobStore) -> None:
 def test_progress(store: JobStore) -> None:
     """Text on the way shows while the job runs."""
     store.open(make_job())
-    job = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
-    store.renew(job, lease_until_ms=NOW_MS + 20, partial_text="A ")
-    store.renew(job, lease_until_ms=NOW_MS + 20, partial_text="A lang")
+    store.start("req_1", lease_until_ms=NOW_MS + 10)
+    store.write_progress("req_1", "A ")
+    store.write_progress("req_1", "A lang")
 
     assert (JobStatus.RUNNING, "A lang") == (store.get("req_1").status, store.get("req_1").partial_text)
 
@@ -223,20 +223,20 @@ def test_progress_of_an_idle_job(store: JobStore) -> None:
 
     for name in ("queued", "finished", "unknown"):
         with pytest.raises(ConflictError):
-            store.renew(make_job(name, worker="w"), lease_until_ms=NOW_MS, partial_text="A ")
+            store.write_progress(name, "A ")
 
 
 def test_finish(home: Home) -> None:
     """A job's end and its record are there together, and the answer takes the place of the text so far."""
     store = home.store
     store.open(make_job(embedding=(0.5,)))
-    job = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
-    store.renew(job, lease_until_ms=NOW_MS + 20, partial_text="A lang")
+    job = store.start("req_1", lease_until_ms=NOW_MS + 10)
+    store.write_progress("req_1", "A lang")
     answer = make_answer("€" * 5, tier=CacheTier.SEMANTIC, similarity=0.9, baseline_nano_usd=10**18)
     finished = succeeded(job, answer, NOW_MS + 40)
 
     assert finish(store, finished)
-    assert replace(finished, worker=None, lease_until_ms=0) == store.get("req_1")
+    assert finished == store.get("req_1")
     assert {"req_1": usage_record(finished)} == home.usage()
 
 
@@ -244,12 +244,12 @@ def test_finish_with_failure(home: Home) -> None:
     """A failed job keeps the text so far."""
     store = home.store
     store.open(make_job())
-    job = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
-    store.renew(job, lease_until_ms=NOW_MS + 20, partial_text="A lang")
+    job = store.start("req_1", lease_until_ms=NOW_MS + 10)
+    store.write_progress("req_1", "A lang")
     finished = failed(job, FAILURE, NOW_MS + 40)
     finish(store, finished)
 
-    assert replace(finished, partial_text="A lang", worker=None, lease_until_ms=0) == store.get("req_1")
+    assert replace(finished, partial_text="A lang") == store.get("req_1")
     assert JobStatus.FAILED == home.usage()["req_1"].status
 
 
