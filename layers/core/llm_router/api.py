@@ -14,6 +14,7 @@ from llm_router.errors import InvalidRequestError, RouterError
 from llm_router.models import DEFAULT_TENANT, Failure
 from llm_router.observability import logger
 from llm_router.responses import ErrorBody, ErrorDetail
+from llm_router.validation import in_words
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 RETRY_AFTER_SECONDS: Final = 2
@@ -40,7 +41,6 @@ _AT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _NAMED_FIELD = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]+)`")
 _JSON_TYPE = re.compile(r"\s*application/json\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*", re.IGNORECASE)
 _MAX_SHOWN_CHARS: Final = 64
-_BLANK = re.compile(r"matching regex '\\\\S'$")
 
 T = TypeVar("T")
 
@@ -55,7 +55,10 @@ def create_api() -> APIGatewayHttpResolver:
             logger().warning("request failed", extra={"code": error.code}, exc_info=error)
         if status == 500:  # noqa: PLR2004
             return error_response(app, 500, "internal_error", "the router failed")
-        return error_response(app, status, error.code, str(error), field=getattr(error, "field", None))
+        response = error_response(app, status, error.code, str(error), field=getattr(error, "field", None))
+        if retry_after_ms := getattr(error, "retry_after_ms", None):
+            response.headers["Retry-After"] = str(-(-retry_after_ms // 1000))
+        return response
 
     def on_no_route(_: NoRouteError) -> Response[str]:
         return error_response(app, 404, "not_found", "no such path")
@@ -157,5 +160,5 @@ def _invalid(message: str) -> InvalidRequestError:
         rule = "is not a known field" if "unknown" in message else "is required"
         return InvalidRequestError(rule, field=named["field"][:_MAX_SHOWN_CHARS])
     path = _AT_PATH.search(message)
-    rule = _BLANK.sub("that is not blank", _AT_PATH.sub("", message))
+    rule = in_words(_AT_PATH.sub("", message))
     return InvalidRequestError(rule.replace("`", ""), field=(path and path["path"]) or "body")

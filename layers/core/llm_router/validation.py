@@ -1,0 +1,63 @@
+"""What msgspec says of a value that breaks a rule, in words for the caller of the API."""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final
+
+_RELATIONS: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_WANTED: Final = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+_GIVEN: Final = _WANTED | {"int": "a number", "float": "a decimal number", "bool": "a boolean"}
+_PATTERNS: Final = {
+    r"\S": "must not be blank",
+    r"^[A-Za-z0-9_.:-]{1,128}$(?!\n)": "must be 1 to 128 of A-Z, a-z, 0-9 and _ . : -",
+}
+_BY_REPR: Final = {repr(pattern): words for pattern, words in _PATTERNS.items()}
+
+
+def in_words(sentence: str) -> str:
+    """Return the rule that a sentence of msgspec's, without its path, states; the sentence itself when it is new."""
+    for form, words in _FORMS:
+        if found := form.fullmatch(sentence):
+            return words(found) or sentence
+    return sentence
+
+
+def _type(found: re.Match[str]) -> str:
+    wanted = [_WANTED.get(kind, "") for kind in found["wanted"].split(" | ")]
+    given = _GIVEN.get(found["given"], "")
+    return f"must be {' or '.join(wanted)}, not {given}" if given and all(wanted) else ""
+
+
+def _length(found: re.Match[str]) -> str:
+    characters = "character" if found["bound"] == "1" else "characters"
+    return f"must have {_RELATIONS[found['relation']]} {_number(found['bound'])} {characters}"
+
+
+def _range(found: re.Match[str]) -> str:
+    return f"must be {_RELATIONS[found['relation']]} {_number(found['bound'])}"
+
+
+def _pattern(found: re.Match[str]) -> str:
+    return _BY_REPR.get(found["pattern"], "")
+
+
+def _number(digits: str) -> str:
+    return f"{Decimal(digits.removesuffix('.0')):,}"
+
+
+_BOUND: Final = r"(?P<relation>[<>]=?) (?P<bound>-?\d+(?:\.\d+)?)"
+_FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
+    (re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<given>[^`]+)`"), _type),
+    (re.compile(rf"Expected `str` of length {_BOUND}"), _length),
+    (re.compile(rf"Expected `(?:int|float)` {_BOUND}"), _range),
+    (re.compile(r"Expected `str` matching regex (?P<pattern>.+)"), _pattern),
+)
