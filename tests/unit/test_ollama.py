@@ -211,6 +211,23 @@ def test_refusals_have_their_error(status: int, words: str, error: type[ModelErr
 
 
 @pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("model 'tinyllama' not found", "The model server does not have the model tinyllama."),
+        ('model "library/llama3.2:3b" not found, try pulling it first', "library/llama3.2:3b."),
+        ("404 page not found", "The model server does not have the model."),
+        ("model '<script>' not found", "The model server does not have the model."),
+    ],
+)
+def test_missing_model_is_named(words: str, message: str) -> None:
+    """The error of a missing model names it, and repeats nothing that could not be a name."""
+    with pytest.raises(ModelNotFoundError) as caught:
+        ask(httpx.Response(404, json={"error": words}))
+
+    assert str(caught.value).endswith(message)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         pytest.param(Body(line("Py")), id="no last chunk"),

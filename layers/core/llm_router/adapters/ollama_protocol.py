@@ -1,5 +1,6 @@
 """Ollama's wire format, https://github.com/ollama/ollama/blob/main/docs/api.md, and its meaning to the router."""
 
+import re
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ STAYS_RESIDENT: Final = -1
 TOO_LONG: Final = ("longer than the context", "exceeds the available context")
 """What Ollama and the llama.cpp server inside it say of a prompt that does not fit."""
 LONGEST_NOTE: Final = 200
+_MISSING: Final = re.compile(r"""model \\?["'](?P<name>[\w./:-]{1,128})\\?["'] not found""")
 
 
 class Message(Struct):
@@ -110,11 +112,16 @@ def box_state(version: Version, installed: Models, resident: Models) -> BoxState
 
 
 def refusal(status: int, words: str) -> ModelError:
-    """Return the error that a status and the server's own words amount to; the words stay out of its message."""
+    """Return the error that a status and the server's own words amount to.
+
+    The words stay out of its message, but for the name of a missing model.
+    """
     if any(phrase in words for phrase in TOO_LONG):
         error: ModelError = PromptTooLongError("The prompt does not fit the model's context.")
     elif status == HTTPStatus.NOT_FOUND:
-        error = ModelNotFoundError("The model server does not have the model.")
+        missing = _MISSING.search(words)
+        name = f"model {missing['name']}" if missing else "model"
+        error = ModelNotFoundError(f"The model server does not have the {name}.")
     elif status == HTTPStatus.BAD_REQUEST:
         error = ModelError("The model server rejected the request.")
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
