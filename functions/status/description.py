@@ -70,13 +70,15 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": "_".join(re.findall(r"\w+", f"{operation.method} {operation.path}")),
         "parameters": list(operation.parameters),
         "responses": {
-            str(status): {"description": _MEANING[status]}
+            str(status): {"description": (_MEANING | operation.meanings)[status]}
             | _content([schemas[str(kind)] for kind in kinds], operation.path)
-            for status, kinds in (operation.responses | dict.fromkeys(operation.errors, (ErrorBody,))).items()
+            for status, kinds in sorted((operation.responses | dict.fromkeys(operation.errors, (ErrorBody,))).items())
         },
     }
     if operation.body is not None:
-        described["requestBody"] = {"required": True} | _content([schemas[str(operation.body)]])
+        content = _content([schemas[str(operation.body)]])
+        content["content"]["application/json"]["example"] = operation.example
+        described["requestBody"] = {"required": True} | content
     return described
 
 

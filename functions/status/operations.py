@@ -27,10 +27,14 @@ class Operation(Struct, frozen=True, kw_only=True):
     path: str
     summary: str
     body: type | None = None
+    example: dict[str, Any] | None = None
+    """A body to try."""
     parameters: tuple[dict[str, Any], ...] = ()
     responses: dict[int, tuple[Any, ...]]
     """By status; several where the body depends on how far a request has come."""
     errors: tuple[int, ...] = ()
+    meanings: dict[int, str] = {}
+    """Of statuses that mean something of their own here."""
 
 
 def _query_days() -> dict[str, Any]:
@@ -38,7 +42,14 @@ def _query_days() -> dict[str, Any]:
     return {"name": "days", "in": "query", "description": "UTC days to look back, today included.", "schema": schema}
 
 
-_JOB_ID: Final = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
+_JOB_ID: Final = {
+    "name": "job_id",
+    "in": "path",
+    "description": "The `request_id` of an answer; `Location` has the whole path.",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^req_[0-9a-f]{32}$"},
+}
+_EXAMPLE: Final = {"message": "What is a binary tree?"}
 _PREFER: Final = {
     "name": "Prefer",
     "in": "header",
@@ -52,9 +63,11 @@ OPERATIONS: Final = (
         path="/api/v1/chat",
         summary="Answer a prompt from the cache or a model",
         body=ChatRequest,
+        example=_EXAMPLE,
         parameters=(_PREFER,),
         responses={200: (ChatResponse,), 202: (PendingResponse,)},
         errors=(*_BODY_ERRORS, 409, 502, 503, 504),
+        meanings={200: "The answer."},
     ),
     Operation(
         method="get",
@@ -63,12 +76,22 @@ OPERATIONS: Final = (
         parameters=(_JOB_ID,),
         responses={200: (ChatResponse, PendingResponse)},
         errors=(404, 503),
+        meanings={200: "The answer, or how far the request has come, or why it has none."},
+    ),
+    Operation(
+        method="delete",
+        path="/api/v1/requests/{job_id}",
+        summary="Cancel a request; 202 while its worker has still to notice",
+        parameters=(_JOB_ID,),
+        responses={200: (ChatResponse, PendingResponse), 202: (PendingResponse,)},
+        errors=(404, 503),
     ),
     Operation(
         method="post",
         path="/api/v1/classify",
         summary="Grade a prompt without answering it",
         body=ClassifyRequest,
+        example=_EXAMPLE,
         responses={200: (ClassifyResponse,)},
         errors=_BODY_ERRORS,
     ),
@@ -77,6 +100,7 @@ OPERATIONS: Final = (
         path="/api/v1/cache/lookup",
         summary="What the cache would answer, and the candidates it weighs",
         body=CacheQuestion,
+        example=_EXAMPLE,
         responses={200: (LookupResponse,)},
         errors=_BODY_ERRORS,
     ),
@@ -107,6 +131,7 @@ OPERATIONS: Final = (
         path="/health",
         summary="Whether the router can answer, part by part",
         responses={200: (HealthResponse,), 503: (HealthResponse,)},
+        meanings={200: "New questions can be answered.", 503: "New questions cannot be answered; `parts` says why."},
     ),
     Operation(
         method="get",

@@ -3,6 +3,7 @@ import re
 import msgspec
 
 from status.description import docs_page, openapi
+from status.operations import OPERATIONS
 
 
 def test_document_is_json() -> None:
@@ -23,6 +24,38 @@ def test_chat_body() -> None:
         schema["properties"]["wait_seconds"]["minimum"],
         schema["properties"]["wait_seconds"]["maximum"],
     )
+
+
+def test_examples_can_be_sent() -> None:
+    """Every operation with a body shows one that it would accept."""
+    with_body = [operation for operation in OPERATIONS if operation.body is not None]
+    shown = [
+        openapi()["paths"][each.path][each.method]["requestBody"]["content"]["application/json"]["example"]
+        for each in with_body
+    ]
+
+    assert ["What is a binary tree?"] * 3 == [
+        msgspec.convert(example, each.body).message for each, example in zip(with_body, shown, strict=True)
+    ]
+
+
+def test_statuses_are_in_order() -> None:
+    """The statuses of an operation are listed from the lowest to the highest."""
+    listed = [list(map(int, each["responses"])) for methods in openapi()["paths"].values() for each in methods.values()]
+
+    assert [sorted(statuses) for statuses in listed] == listed
+    assert [200, 202, 400, 409, 413, 415, 422, 502, 503, 504] in listed
+
+
+def test_status_of_its_own_meaning() -> None:
+    """A status that means something of its own in one operation is described by that."""
+    paths = openapi()["paths"]
+    descriptions = [paths[path]["get"]["responses"]["503"]["description"] for path in ("/health", "/api/v1/models")]
+
+    assert [
+        "New questions cannot be answered; `parts` says why.",
+        "Not possible right now; trying again later can help.",
+    ] == descriptions
 
 
 def test_docs_page() -> None:
