@@ -1,0 +1,205 @@
+"""Fits the learned part of the verifier and writes `weights.json` beside it.
+
+Run as `python -m tests.evaluation.train_verifier --data FOLDER`. Weights are fitted on open data only: the files named
+below and pairs made by script from open prompts. The stream of the folder decides one number for every wrong-hit
+budget, the least score. The same data give the same file, bit for bit on one machine.
+"""
+
+import argparse
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from llm_router.adapters.onnx_embedder import OnnxEmbedder
+from llm_router.prompt import canonicalise, sha256_hex
+from llm_router.verification import PairVerifier, scoring
+from llm_router.verification.features import NAMES, features
+from llm_router.verification.reading import read
+from llm_router.verification.rules import broken_rule
+from llm_router.verification.scoring import Card, Scorer, Tree, Weights
+from tests.evaluation import boosting, rewriting
+from tests.evaluation.embedding import MODEL_DIR, THRESHOLD, Embeddings
+from tests.evaluation.pairs import Pair, read_lines, read_pairs
+from tests.evaluation.stream import Outcome, Request, play, read_stream
+
+OPEN_PAIRS = ("pairs_paws", "pairs_stsb", "pairs_gptcache_mock", "pairs_intents", "pairs_vllm_sr_cache")
+"""Files that weights may be fitted on."""
+OPEN_PROMPTS = (
+    "routing_factoid", "routing_clinc", "routing_strategyqa", "routing_selfinstruct", "routing_arenahard",
+    "routing_jurijz", "routing_peers", "routing_code", "routing_mtbench_vicuna", "routing_gsm8k",
+    "router_outcomes_mmlu", "router_outcomes_mtbench", "router_outcomes_routerarena",
+)  # fmt: skip
+"""Files whose prompts may be rewritten into pairs and counted for common words."""
+IMPORTANCE = {
+    "addition": 0.5,
+    "substitution": 0.7,
+    "without_word": 0.5,
+    "method_frame": 0.5,
+    "thing_frame": 0.5,
+    "definition_frame": 0.5,
+    "restatement": 0.3,
+    "tail": 0.6,
+}
+"""How much a pair of a kind or file counts, where it is not 1."""
+TREES, DEPTH, RATE = 120, 3, 0.12
+REWRITTEN_PROMPTS = 2400
+WORDS_IN_A_PROMPT = range(3, 26)
+COMMON_FROM = 6
+LEAST_SIMILARITY = 0.8
+"""Pairs somewhat below the cache's threshold are fitted on too, because there are more of them."""
+BUDGETS = (0.003, 0.005, 0.01, 0.015)
+GRID = tuple(step / 8 for step in range(33))
+
+Row = tuple[Pair, tuple[float, ...]]
+
+
+def open_prompts(folder: Path) -> list[str]:
+    """Return the distinct prompts of the open files, in order."""
+    lines = (line for name in OPEN_PROMPTS for line in read_lines(folder / f"{name}.jsonl"))
+    return list(dict.fromkeys(canonicalise(line["prompt"]) for line in lines))
+
+
+def common_words(prompts: Sequence[str]) -> tuple[str, ...]:
+    """Return the stems that occur in several prompts, a tier for each doubling of how many, the rarest first."""
+    counts = Counter(stem for prompt in prompts for stem in set(read(prompt).content) if stem.isalpha())
+    tiers: dict[int, list[str]] = {}
+    for stem, count in sorted(counts.items()):
+        if count >= COMMON_FROM:
+            tiers.setdefault((count // COMMON_FROM).bit_length(), []).append(stem)
+    return tuple(" ".join(tiers[tier]) for tier in sorted(tiers))
+
+
+def rewritten_pairs(prompts: Sequence[str], chance: random.Random) -> Iterator[Pair]:
+    """Yield, for every prompt, some rewordings that keep the answer and some edits that change it."""
+    vocabulary = [word for prompt in prompts for word in prompt.split() if word.isalpha() and len(word) > 4]
+    change = (*rewriting.CHANGE, *[rewriting.substitution(vocabulary)] * 3, *[rewriting.addition(vocabulary)] * 2)
+    for prompt in prompts:
+        for edits, same in (*((rewriting.KEEP, True), (change, False)) * 3, *((rewriting.FRAMES, True),) * 6):
+            yield from _rewritten(prompt, edits, chance, same=same)
+
+
+def _rewritten(prompt: str, edits: Sequence[rewriting.Rewrite], chance: random.Random, *, same: bool) -> Iterator[Pair]:
+    """Yield a prompt with its edit; half the edits are reworded too, so that a rewording by itself tells nothing."""
+    edit = chance.choice(edits)
+    edited = edit(prompt, chance)
+    if edited is None:
+        return
+    if chance.random() < 0.5:
+        edited = chance.choice(rewriting.KEEP)(edited, chance) or edited
+    yield Pair(canonicalise(prompt), canonicalise(edited), same, edit.__qualname__.partition(".")[0])
+
+
+def as_rows(
+    pairs: Sequence[Pair], embeddings: Embeddings, weight: Callable[[str], float], least: float = LEAST_SIMILARITY
+) -> list[Row]:
+    """Return the pairs that no rule decides and that are similar enough to be candidates, with their features."""
+    rows = []
+    for pair in pairs:
+        similarity = embeddings.similarity(pair.a, pair.b)
+        a, b = read(pair.a), read(pair.b)
+        if similarity >= least and not a.is_reworded(b) and broken_rule(a, b) is None:
+            rows.append((pair, features(a, b, similarity, weight)))
+    return rows
+
+
+def fit(groups: dict[str, list[Row]]) -> tuple[float, tuple[Tree, ...]]:
+    """Return the intercept and the trees for pairs by source."""
+    rows = [
+        (pair, row, IMPORTANCE.get(name, 1.0) * IMPORTANCE.get(pair.kind, 1.0))
+        for name, group in groups.items()
+        for pair, row in group
+    ]
+    intercept, trees = boosting.fit(
+        np.array([row for _, row, _ in rows], dtype=float),
+        np.array([pair.duplicate for pair, _, _ in rows], dtype=float),
+        np.array([weight for _, _, weight in rows]),
+        trees=TREES,
+        depth=DEPTH,
+        rate=RATE,
+    )
+    return intercept, tuple(Tree(tuple(tree.features), tuple(tree.thresholds), tuple(tree.leaves)) for tree in trees)
+
+
+def outcomes(requests: Sequence[Request], embeddings: Embeddings, verifier: PairVerifier) -> dict[float, Outcome]:
+    """Return what a cache makes of a stream for every least score of the grid."""
+    scores: dict[tuple[str, str], float] = {}
+
+    def score(asked: str, answered: str, similarity: float) -> float:
+        if (asked, answered) not in scores:
+            scores[asked, answered] = verifier.judge(asked, answered, similarity)[1]
+        return scores[asked, answered]
+
+    return {
+        least: play(requests, embeddings, THRESHOLD, lambda *pair, least=least: score(*pair) >= least)  # type: ignore[misc] # a default argument
+        for least in GRID
+    }
+
+
+def least_scores(played: dict[float, Outcome]) -> tuple[tuple[float, float], ...]:
+    """Return, for every budget that can be kept, the least score from which on every score keeps it.
+
+    A budget is the share of all requests that may be answered wrongly.
+    """
+    kept = []
+    for budget in BUDGETS:
+        too_low = [least for least, outcome in played.items() if outcome.hit_rate * outcome.wrong_among_hits > budget]
+        enough = [least for least in played if not too_low or least > max(too_low)]
+        if enough:
+            kept.append((budget, min(enough)))
+    return tuple(kept)
+
+
+def train(folder: Path, embeddings: Embeddings) -> Weights:
+    """Return fitted weights with their card."""
+    prompts = open_prompts(folder)
+    card = Card(
+        purpose="Log-odds that two similar prompts, which no hard rule keeps apart, may share an answer.",
+        fitted_on={},
+        script="tests/evaluation/train_verifier.py",
+        limits=(
+            "English; single questions and requests; fitted on rewritten prompts and five open sets of pairs, "
+            "most of them statements. Scores are not calibrated chances: a budget's least score is what matters."
+        ),
+        checksum="",
+    )
+    weights = Weights(
+        card=card, features=NAMES, intercept=0.0, trees=(), budgets=((1.0, 0.0),), common_words=common_words(prompts)
+    )
+    weight = Scorer(weights).weight
+    chance = random.Random(1)
+    usable = [prompt for prompt in prompts if len(prompt.split()) in WORDS_IN_A_PROMPT and "\n" not in prompt]
+    chance.shuffle(usable)
+    groups = {name: as_rows(read_pairs(folder / f"{name}.jsonl"), embeddings, weight) for name in OPEN_PAIRS}
+    groups["rewritten prompts"] = as_rows(list(rewritten_pairs(usable[:REWRITTEN_PROMPTS], chance)), embeddings, weight)
+    intercept, trees = fit(groups)
+    weights = replace(weights, intercept=intercept, trees=trees)
+    played = outcomes(
+        read_stream(folder / "stream_qqp.jsonl"), embeddings, PairVerifier(budget=1, weights=Scorer(weights))
+    )
+    weights = replace(weights, budgets=least_scores(played))
+    for least, outcome in played.items():
+        print(
+            f"least score {least:6.3f}: hit rate {outcome.hit_rate:.4f}, wrong among hits {outcome.wrong_among_hits:.4f}"
+        )
+    counts = {name: len(group) for name, group in groups.items()}
+    return replace(weights, card=replace(card, fitted_on=counts, checksum=sha256_hex(weights.payload())))
+
+
+def main() -> None:
+    """Train and write the weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=scoring.WEIGHTS_FILE)
+    arguments = parser.parse_args()
+    weights = train(arguments.data, Embeddings(OnnxEmbedder(MODEL_DIR).embed))
+    arguments.out.write_bytes(msgspec.json.encode(weights) + b"\n")
+    print(f"{weights.card.fitted_on}, budgets {dict(weights.budgets)}, {arguments.out.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
