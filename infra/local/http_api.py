@@ -1,6 +1,7 @@
 """The HTTP API in front of the functions: routing, limits, payload format 2.0."""
 
 import asyncio
+import errno
 import re
 import socket
 import threading
@@ -31,25 +32,32 @@ _PARAMETER: Final = re.compile(r"\\\{(\w+)(\\\+)?\\\}")
 InvokeFunction = Callable[[str, Any], InvokeResult]
 
 
-class PortInUseError(OSError):
+class PortError(OSError):
+    """This program may not listen on the port."""
+
+
+class PortInUseError(PortError):
     """Another program listens on the port."""
 
 
-def listen(port: int) -> socket.socket:
-    """Take a loopback port, any free one for 0, before anything else is started.
+def listen(port: int, *, host: str = "127.0.0.1") -> socket.socket:
+    """Take a port, any free one for 0, before anything else is started.
 
     Raises:
         PortInUseError: The port is taken.
+        PortError: The system refuses it for another reason.
     """
     # asyncio switches Nagle off only on sockets that say they are TCP; with it on, an answer takes 44 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
         listener.listen()
     except OSError as error:
         listener.close()
-        raise PortInUseError(f"port {port} is in use; choose another with PORT=") from error
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(f"port {port} is in use; choose another with PORT=") from error
+        raise PortError(f"cannot listen on port {port}: {error.strerror}; choose another with PORT=") from error
     return listener
 
 

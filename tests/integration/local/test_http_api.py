@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from infra.local.functions import InvokeResult
-from infra.local.http_api import HttpApi, HttpServer, PortInUseError, listen
+from infra.local.http_api import HttpApi, HttpServer, PortError, PortInUseError, listen
 from infra.local.resources import Route
 from tests.integration.local.conftest import Sample
 
@@ -252,3 +252,11 @@ def test_a_port_in_use_is_a_clear_error() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(PortInUseError, match=f"port {port} is in use; choose another with PORT="):
             listen(port)
+
+
+def test_a_port_that_cannot_be_had_says_why() -> None:
+    """A port that is refused for another reason than being in use is not called in use."""
+    with pytest.raises(PortError, match=r"cannot listen on port 0: .*assign requested address") as caught:
+        listen(0, host="192.0.2.1")  # an address for documentation, which no machine has
+
+    assert PortError is caught.type
