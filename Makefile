@@ -1,8 +1,14 @@
-# make run    set everything up, start the router on this machine and show what it does
-# make test   the one gate: linter, types, every test
-# make bench  print what the parts cost
-# make layers build the layers for this machine, as the twin and the tests use them
-# make lock   pin the newest allowed versions, with hashes
+# make run     set everything up, start the router on this machine and show what it does
+#              PORT=9000 chooses another port, ONCE=1 stops after the tour, settings are taken from the environment
+# make test    the one gate: linter, types, every test
+# make bench   print what the parts cost
+# make layers  build the layers for this machine, as the twin and the tests use them
+# make clean   remove what was built; the virtual environment in .venv stays
+# make lock    pin the newest allowed versions, with hashes
+
+ifneq ($(words $(CURDIR)),1)
+$(error make cannot work in a folder with a space in its path: move "$(CURDIR)")
+endif
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -10,14 +16,18 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 BUILD := $(CURDIR)/.build
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
-LAYER := --no-print-directory LOCAL=1 PYTHON=$(BIN)/python BUILD=$(BUILD)
+LAYER := --silent LOCAL=1 PYTHON=$(BIN)/python BUILD=$(BUILD)
 # The template linter wants an account and a region to look at, but never calls them.
 SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none $(BIN)/sam
 
-.PHONY: run test lint types tests bench layers lock clean
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types tests bench layers lock clean
+
+help:
+	@sed -n '/^# /!q; s/^# //p' Makefile
 
 run: layers
-	@$(BIN)/python -m infra.local --port $(PORT) $(if $(ONCE),--once)
+	@PYTHONPATH=layers/core:. $(BIN)/python -m infra.local --port '$(PORT)' $(if $(ONCE),--once)
 
 test: lint types tests
 
@@ -41,7 +51,7 @@ layers: $(VENV)/.installed
 
 $(VENV)/.installed: tests/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=")'
-	@echo "creating the virtual environment and installing pinned packages into it; this takes a minute or two"
+	@echo "creating .venv and installing about 150 pinned packages into it, 750 MB; this takes a minute or two"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python $(INSTALL) --requirement $<
 	@touch $@

@@ -1,12 +1,17 @@
 """The tour that `make run` gives: a dozen prompts through the HTTP API, and what they came to."""
 
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 import httpx
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from infra.local.ollama_exchange import SUFFIX as STAND_IN_SUFFIX
 
 PROMPTS: Final = (
     "What is Python?",
@@ -28,8 +33,15 @@ PROMPTS: Final = (
 ANSWER_TIMEOUT_SECONDS: Final = 300
 """A complex answer from an 8 GB machine may take four minutes."""
 COUNTING_TIMEOUT_SECONDS: Final = 30
-_PIPED_WIDTH: Final = 170
-_PROMPT_WIDTH: Final = 44
+_PIPED_WIDTH: Final = 120
+_STAND_IN_NOTE: Final = "+: made up by the stand-in, no model ran. "
+_PLAIN: Final[dict[str, Any]] = {
+    "box": box.SIMPLE_HEAD,
+    "padding": (0, 1, 0, 0),
+    "pad_edge": False,
+    "show_edge": False,
+    "title_justify": "left",
+}
 
 
 class DemoError(Exception):
@@ -39,7 +51,7 @@ class DemoError(Exception):
 def console() -> Console:
     """Return a console that is wide enough for the table where nobody's terminal limits it."""
     plain = Console()
-    return plain if plain.is_terminal else Console(width=_PIPED_WIDTH)
+    return plain if plain.is_terminal or "COLUMNS" in os.environ else Console(width=_PIPED_WIDTH)
 
 
 def run(url: str, out: Console) -> None:
@@ -49,13 +61,14 @@ def run(url: str, out: Console) -> None:
         DemoError: a prompt was not answered, or the summary does not count every prompt.
     """
     with httpx.Client(base_url=url, timeout=httpx.Timeout(35), trust_env=False) as client:
-        before = _summary(client)["total_requests"]
+        before = _summary(client)
         answers = []
         for number, prompt in enumerate(PROMPTS, start=1):
             with out.status(f"asking {number} of {len(PROMPTS)}"):
                 answers.append((prompt, ask(client, prompt)))
-        out.print(answers_table(answers))
-        out.print(summary_table(_counted(client, before + len(PROMPTS))))
+        out.print(answers_table(answers, before["baseline_model"]), highlight=False)
+        out.print()
+        out.print(summary_table(_counted(client, before["total_requests"] + len(PROMPTS))))
 
 
 def ask(client: httpx.Client, prompt: str) -> dict[str, Any]:
@@ -78,48 +91,73 @@ def ask(client: httpx.Client, prompt: str) -> dict[str, Any]:
     return body
 
 
-def answers_table(answers: Iterable[tuple[str, dict[str, Any]]]) -> Table:
-    """Return one row per prompt."""
-    table = Table(title="Prompts and what became of them")
-    table.add_column("prompt", max_width=_PROMPT_WIDTH)
-    for heading in ("complexity", "model", "cache"):
+def answers_table(answers: Sequence[tuple[str, dict[str, Any]]], baseline_model: str) -> Table:
+    """Return one row per prompt, readable from 80 columns on: only the prompts wrap."""
+    made_up = any(answer["model_used"].endswith(STAND_IN_SUFFIX) for _, answer in answers)
+    table = Table(
+        title="Prompts and what became of them",
+        caption=f"{_STAND_IN_NOTE if made_up else ''}"
+        f"tokens: in+out. cost, {baseline_model}: µUSD, millionths of a dollar.",
+        caption_justify="left",
+        **_PLAIN,
+    )
+    table.add_column("prompt", overflow="fold")
+    for heading in ("grade", "model", "cache"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("similarity", "tokens", "latency", "cost USD", "baseline USD"):
+    for heading in ("tokens", "ms", "cost", baseline_model):
         table.add_column(heading, justify="right", no_wrap=True)
     for prompt, answer in answers:
-        similarity = answer["cache_similarity"]
-        table.add_row(
-            prompt if len(prompt) <= _PROMPT_WIDTH else f"{prompt[: _PROMPT_WIDTH - 1]}…",
-            answer["complexity"],
-            answer["model_used"],
-            answer["cache_tier"] or "-",
-            "-" if similarity is None else f"{similarity:.3f}",
-            f"{answer['input_tokens']} + {answer['output_tokens']}",
-            f"{answer['latency_ms']} ms",
-            f"{answer['actual_cost']:.9f}",
-            f"{answer['baseline_cost']:.9f}",
-        )
+        table.add_row(Text(prompt), *_cells(answer))
     return table
+
+
+def _cells(answer: dict[str, Any]) -> tuple[str, ...]:
+    similarity = answer["cache_similarity"]
+    tier = answer["cache_tier"] or "-"
+    return (
+        answer["complexity"],
+        _short_model(answer["model_used"]),
+        f"{tier} {similarity:.2f}" if tier == "semantic" else tier,
+        f"{answer['input_tokens']}+{answer['output_tokens']}",
+        f"{answer['latency_ms']:,}",
+        _micro_usd(answer["actual_cost"]),
+        _micro_usd(answer["baseline_cost"]),
+    )
+
+
+def _short_model(name: str) -> str:
+    bare = name.removeprefix("ollama/")
+    return f"{bare.removesuffix(STAND_IN_SUFFIX)}+" if bare.endswith(STAND_IN_SUFFIX) else bare
+
+
+def _micro_usd(usd: float) -> str:
+    return f"{usd * 1_000_000:,.0f}"
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
     """Return the analytics summary, a line per figure."""
-    table = Table(title="Analytics summary, as the stream aggregation has it", show_header=False)
-    savings = summary["savings_percentage"]
+    table = Table(title="Analytics summary, as the stream aggregation has it", show_header=False, **_PLAIN)
+    actual = summary["actual_cost"]
+    baseline = summary["baseline_model"]
+    others = {model: usd for model, usd in summary["baselines"].items() if model != baseline}
     for name, value in (
         ("requests", summary["total_requests"]),
         ("cache hits", f"{summary['cache_hits']} ({summary['cache_hit_rate']} %)"),
         ("tokens", f"{summary['input_tokens']} in, {summary['output_tokens']} out"),
-        ("cost of the box while busy", f"{summary['actual_cost']:.9f} USD"),
-        (f"the same tokens on {summary['baseline_model']}", f"{summary['baseline_cost']:.9f} USD"),
-        ("savings", f"{summary['total_savings']:.9f} USD ({'-' if savings is None else savings} %)"),
-        *((f"compared with {model}", f"{cost:.9f} USD") for model, cost in summary["baselines"].items()),
+        ("cost of the box while busy", f"{actual:.9f} USD"),
+        (f"the same tokens on {baseline}", _compared(actual, summary["baseline_cost"])),
+        *((f"the same tokens on {model}", _compared(actual, usd)) for model, usd in others.items()),
         ("average latency", f"{summary['avg_latency_ms']} ms"),
         ("requests by complexity", _pairs(summary["requests_by_complexity"])),
         ("requests by model", _pairs(summary["requests_by_model"])),
     ):
-        table.add_row(name, str(value))
+        table.add_row(name, Text(str(value)))
     return table
+
+
+def _compared(actual: float, baseline: float) -> str:
+    savings = f" (savings {(baseline - actual) / baseline:.0%})".replace("%", " %") if baseline else ""
+    return f"{baseline:.9f} USD{savings}"
 
 
 def _summary(client: httpx.Client) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""What `make run` takes from the shell: the settings of the functions, and the Ollama that is to answer."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Final
+
+import httpx
+
+from llm_router.box import PROVIDER_PREFIX, BoxState
+from llm_router.costs import Costs
+from llm_router.errors import ConfigError
+from llm_router.settings import ChatSettings
+from llm_router.validation import in_words
+
+DEFAULT_OLLAMA_URL: Final = "http://localhost:11434"
+SETTINGS: Final = (
+    "DEFAULT_SIMPLE_MODEL",
+    "DEFAULT_MEDIUM_MODEL",
+    "DEFAULT_COMPLEX_MODEL",
+    "OLLAMA_BASE_URL",
+    "CACHE_SIMILARITY_THRESHOLD",
+    "CACHE_TTL_HOURS",
+    "BASELINE_MODEL",
+    "INSTANCE_USD_PER_HOUR",
+    "INFERENCE_MODE",
+    "CLASSIFIER",
+)
+"""What README documents; everything else that the functions read is for the template to say."""
+_GIVEN_BY_TEMPLATE: Final = {
+    field.name.upper(): "http://x" for field in fields(ChatSettings) if field.default is MISSING
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What somebody chose by way of the shell."""
+
+    environment: Mapping[str, str]
+    """Settings that differ from the template's."""
+    ollama_url: str
+    models: tuple[str, ...]
+    """Models of the tiers as Ollama names them, each once."""
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> "Choice":
+        """Check the settings that `environ` has; an empty one counts as absent.
+
+        Raises:
+            ConfigError: one sentence for every bad one.
+        """
+        given = {name: environ[name] for name in SETTINGS if environ.get(name)}
+        url = ollama_url(given.pop("OLLAMA_BASE_URL", DEFAULT_OLLAMA_URL))
+        try:
+            parsed = ChatSettings.from_env(_GIVEN_BY_TEMPLATE | given)
+        except ConfigError as error:
+            raise ConfigError([_in_words(problem) for problem in error.problems]) from error
+        Costs.of(parsed.instance_usd_per_hour, parsed.baseline_model)
+        tiers = (parsed.default_simple_model, parsed.default_medium_model, parsed.default_complex_model)
+        return cls(
+            environment=given,
+            ollama_url=url,
+            models=tuple(dict.fromkeys(model.removeprefix(PROVIDER_PREFIX) for model in tiers)),
+        )
+
+
+def ollama_url(text: str) -> str:
+    """Return the address of an Ollama without a slash at its end.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ConfigError(
+            [f"OLLAMA_BASE_URL: must be like {DEFAULT_OLLAMA_URL}, with http:// or https://, not {text!r}"]
+        )
+    return text.rstrip("/")
+
+
+def missing_models(state: BoxState, models: Sequence[str]) -> list[str]:
+    """Return the models that an Ollama does not have."""
+    return [model for model in models if not state.is_installed(model)]
+
+
+def pull_command(models: Sequence[str]) -> str:
+    """Return the line for a shell that installs models."""
+    return " && ".join(f"ollama pull {shlex.quote(model)}" for model in models)
+
+
+def _in_words(problem: str) -> str:
+    name, separator, sentence = problem.partition(": ")
+    return f"{name}{separator}{in_words(sentence)}"
