@@ -9,6 +9,7 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from llm_router.box import BoxState
+from llm_router.breaker import Admission
 from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
 from llm_router.models import Generation, Job, JobStatus, ModelCall, UsageRecord
 from llm_router.ports import (
@@ -128,7 +129,7 @@ class FakeJobStore:
         self.progress: list[str] = []
         self._clock = clock
         self._expires_at_ms: dict[str, int] = {}
-        self._leases_ms: dict[str, int] = {}
+        self._dispatched_at_ms: dict[str, int] = {}
         self._flights: dict[str, _Flight] = {}
 
     def open(self, job: Job) -> bool:
@@ -157,25 +158,40 @@ class FakeJobStore:
             raise NotFoundError("no such request")
         return self.jobs[job_id]
 
-    def start(self, job_id: str, *, lease_until_ms: int) -> Job:
-        """Mark a job running."""
+    def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:
+        """Mark a job running for one worker."""
         self._check("start")
         job = self.get(job_id)
-        abandoned = job.status is JobStatus.RUNNING and self._leases_ms[job_id] < self._clock()
-        if job.status is not JobStatus.QUEUED and not abandoned:
+        if job.status is not JobStatus.QUEUED and not self._is_abandoned(job):
             raise ConflictError("the request is finished or in other hands")
-        self._leases_ms[job_id] = lease_until_ms
-        self.jobs[job_id] = replace(job, status=JobStatus.RUNNING)
-        return self.jobs[job_id]
+        return self._change(
+            job, status=JobStatus.RUNNING, worker=worker, lease_until_ms=lease_until_ms, started_at_ms=self._clock()
+        )
 
-    def write_progress(self, job_id: str, partial_text: str) -> None:
-        """Show text so far."""
-        self._check("write_progress")
-        job = self.jobs.get(job_id)
-        if job is None or job.status is not JobStatus.RUNNING:
+    def renew(self, job: Job, *, lease_until_ms: int, partial_text: str | None = None) -> Job:
+        """Keep a running job for its worker."""
+        self._check("renew")
+        stored = self.jobs.get(job.job_id)
+        if stored is None or stored.status is not JobStatus.RUNNING or stored.worker != job.worker:
             raise ConflictError("the request is finished or in other hands")
-        self.progress.append(partial_text)
-        self.jobs[job_id] = replace(job, partial_text=partial_text)
+        if partial_text is not None:
+            self.progress.append(partial_text)
+            stored = self._change(stored, partial_text=partial_text)
+        return self._change(stored, lease_until_ms=lease_until_ms)
+
+    def request_cancel(self, job_id: str) -> Job:
+        """Ask the worker of a running job to stop."""
+        self._check("request_cancel")
+        job = self.get(job_id)
+        return self._change(job, cancel_requested=True) if job.status is JobStatus.RUNNING else job
+
+    def claim_redispatch(self, job_id: str, *, not_since_ms: int) -> bool:
+        """Note that a job is dispatched again."""
+        self._check("claim_redispatch")
+        if job_id not in self.jobs or self._dispatched_at_ms.get(job_id, -1) > not_since_ms:
+            return False
+        self._dispatched_at_ms[job_id] = self._clock()
+        return True
 
     def finish(self, job: Job, usage: UsageRecord) -> bool:
         """Write a finished job and its usage record, once."""
@@ -183,10 +199,33 @@ class FakeJobStore:
         stored = self.jobs.get(job.job_id)
         if stored is None or stored.status.finished:
             return False
+        in_other_hands = stored.worker != job.worker if job.worker else not self._is_abandoned(stored)
+        if stored.status is JobStatus.RUNNING and in_other_hands:
+            return False
         partial_text = "" if job.answer else job.partial_text or stored.partial_text
-        self.jobs[job.job_id] = replace(job, partial_text=partial_text)
+        asked = stored.cancel_requested
+        self.jobs[job.job_id] = replace(
+            job, partial_text=partial_text, worker=None, lease_until_ms=0, cancel_requested=asked
+        )
         self.usage[job.job_id] = usage
         return True
+
+    def leader(self, job: Job) -> str | None:
+        """Return the id of the job whose answer this one waits for."""
+        self._check("leader")
+        flight = self._flights.get(job.flight) if job.flight else None
+        return flight.leader if flight else None
+
+    def hand_over(self, job: Job) -> str | None:
+        """Make the first unfinished request that joined this one the leader."""
+        self._check("hand_over")
+        flight = self._flight_of(job)
+        heirs = [name for name in sorted(flight.followers) if not self.jobs[name].status.finished] if flight else []
+        if flight is None or not heirs:
+            return None
+        flight.leader, flight.lease_until_ms = heirs[0], self._clock() + FLIGHT_LEASE_MS
+        flight.followers.discard(heirs[0])
+        return heirs[0]
 
     def followers(self, job: Job) -> Sequence[str]:
         """Return the ids of jobs that joined this one."""
@@ -209,6 +248,13 @@ class FakeJobStore:
         flight = self._flights.get(job.flight) if job.flight else None
         return flight if flight and flight.leader == job.job_id else None
 
+    def _is_abandoned(self, job: Job) -> bool:
+        return job.status is JobStatus.RUNNING and job.lease_until_ms < self._clock()
+
+    def _change(self, job: Job, **changes: object) -> Job:
+        self.jobs[job.job_id] = replace(job, **changes)
+        return self.jobs[job.job_id]
+
     def _store(self, job: Job) -> None:
         if job.job_id in self.jobs:
             raise ConflictError("a request with this id exists")
@@ -227,6 +273,33 @@ class _Flight:
         self.leader: str | None = None
         self.lease_until_ms = 0
         self.followers: set[str] = set()
+
+
+class FakeBreaker:
+    """Breaker that is open for as long as the test says."""
+
+    def __init__(self) -> None:
+        self.open_for_ms: int | None = None
+        self.broken = False
+
+    def check(self) -> Admission:
+        """Let every call through."""
+        return Admission()
+
+    def succeeded(self, admission: Admission) -> None:
+        """Take note of nothing."""
+
+    def failed(self, admission: Admission) -> None:
+        """Take note of nothing."""
+
+    def abandoned(self, admission: Admission) -> None:
+        """Take note of nothing."""
+
+    def retry_after_ms(self) -> int | None:
+        """Return what the test set."""
+        if self.broken:
+            raise StoreError("reading the breaker failed")
+        return self.open_for_ms
 
 
 class FakeModel:

@@ -1,4 +1,4 @@
-"""POST /api/v1/chat and GET /api/v1/requests/{id}: accept a prompt, wait for its answer, or say where it will be."""
+"""POST /api/v1/chat, GET and DELETE /api/v1/requests/{id}: accept a prompt, wait for its answer, look, or cancel."""
 
 from typing import Any
 
@@ -6,10 +6,9 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chat.invoke import invoke
-from chat.wiring import ask, pipeline
+from chat.wiring import ask, pipeline, requests
 from llm_router import api
-from llm_router.errors import NotFoundError
-from llm_router.models import ChatRequest, Source, is_request_id
+from llm_router.models import ChatRequest, Source
 from llm_router.responses import PendingResponse, describe
 from llm_router.settings import environment, on_lambda
 
@@ -34,14 +33,16 @@ def chat() -> Response[str]:
 
 
 @app.get("/api/v1/requests/<job_id>")
-def request(job_id: str) -> Response[str]:
+def look(job_id: str) -> Response[str]:
     """Tell where a request stands."""
-    if not is_request_id(job_id):
-        raise NotFoundError("no such request")
-    job = pipeline().jobs.get(job_id)
-    if job.tenant != api.tenant_of(app.current_event.raw_event):
-        raise NotFoundError("no such request")
-    return api.respond(describe(job))
+    return api.respond(describe(requests().look(job_id, api.tenant_of(app.current_event.raw_event))))
+
+
+@app.delete("/api/v1/requests/<job_id>")
+def cancel(job_id: str) -> Response[str]:
+    """End a request; 202 while its worker has still to notice."""
+    job = requests().cancel(job_id, api.tenant_of(app.current_event.raw_event))
+    return api.respond(describe(job), 200 if job.status.finished else 202)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Builds the pipeline, and sends a prompt through it."""
 
 import time
+from contextlib import suppress
 from functools import lru_cache
 
 from chat.waiting import Waiter
 from llm_router import bootstrap
+from llm_router.errors import StoreError
 from llm_router.models import ChatRequest, Job, Source
 from llm_router.observability import count
 from llm_router.pipeline import Pipeline
+from llm_router.requests import Requests
 from llm_router.settings import ChatSettings, environment
 
 
@@ -17,9 +20,19 @@ def pipeline() -> Pipeline:
     return bootstrap.pipeline(ChatSettings.from_env(environment()))
 
 
+@lru_cache
+def requests() -> Requests:
+    """Build what looks after requests on their way, once per environment."""
+    built = pipeline()
+    return Requests(built.jobs, built.dispatch, built.clock)
+
+
 def ask(request: ChatRequest, *, tenant: str, source: Source, wait_seconds: float) -> Job:
     """Submit a prompt, count what had to be done without, and wait for its job."""
     job = pipeline().submit(request, tenant=tenant, source=source)
     for part in job.degraded:
         count("CacheDegraded", part=part)
-    return Waiter(pipeline().jobs, bootstrap.now_ms, time.sleep).wait(job, wait_seconds)
+    waited = Waiter(pipeline().jobs, bootstrap.now_ms, time.sleep).wait(job, wait_seconds)
+    with suppress(StoreError):  # who waited in vain sees to it that somebody is at work; the answer comes either way
+        return requests().revive(waited)
+    return waited

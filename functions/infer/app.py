@@ -1,6 +1,5 @@
 """InferenceQueue: run the job a message names, and report the ones that must come again."""
 
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -9,11 +8,10 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from infer.wiring import run_job, runner
 from llm_router import bootstrap
-from llm_router.errors import NotFoundError
-from llm_router.inference import InferenceRunner
-from llm_router.observability import count, failures_logged, logger
-from llm_router.settings import InferSettings, environment, on_lambda
+from llm_router.observability import failures_logged
+from llm_router.settings import environment, on_lambda
 
 SPARE_MS: Final = 10_000
 """Left of the function's time for writing down what a generation came to."""
@@ -25,26 +23,8 @@ class JobMessage(msgspec.Struct, frozen=True):
     job_id: str
 
 
-@lru_cache
-def runner() -> InferenceRunner:
-    """Build the runner once per environment."""
-    return bootstrap.inference_runner(InferSettings.from_env(environment()))
-
-
-def run_job(job_id: str, deadline_ms: int) -> None:
-    """Run a job; one that has expired is forgotten."""
-    try:
-        job = runner().run(job_id, deadline_ms=deadline_ms)
-    except NotFoundError:
-        logger().warning("job has expired", extra={"job_id": job_id})
-        return
-    if job.failure is not None:
-        logger().warning("job failed", extra={"job_id": job_id, "code": job.failure.code})
-        count("JobFailed", code=job.failure.code)
-
-
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Run the jobs of a batch; a job that another worker holds, or that a table refused, comes again."""
+    """Run the jobs of a batch; one that a table refused comes again."""
     deadline_ms = bootstrap.now_ms() + context.get_remaining_time_in_millis() - SPARE_MS
 
     def run(record: SQSRecord) -> None:

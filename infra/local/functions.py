@@ -55,6 +55,9 @@ class Worker(Protocol):
     def invoke(self, request_id: str, payload: bytes) -> Answer | Failure:
         """Work on one event."""
 
+    def kill(self) -> None:
+        """End at once."""
+
     def terminate(self) -> None:
         """Ask it to end."""
 
@@ -108,6 +111,13 @@ class FunctionPool:
             workers = list(self._all)
         for worker in workers:
             worker.terminate()
+
+    def crash(self) -> None:
+        """Kill every environment, as a machine that fails would; the next event gets a new one."""
+        with self._lock:
+            workers = list(self._all)
+        for worker in workers:
+            worker.kill()
 
     def join(self) -> None:
         """Wait for the end of every environment."""

@@ -108,6 +108,10 @@ class Twin:
         """
         return self._pools[function].invoke(event)
 
+    def crash(self, function: str) -> None:
+        """Kill the environments of a function, by logical id, in the middle of whatever they do."""
+        self._pools[function].crash()
+
     def drain(self, timeout_seconds: float = 30.0) -> None:
         """Wait until queues with a consumer are empty, stream readers are at the end and no function is at work.
 

@@ -14,13 +14,13 @@ from llm_router import bootstrap
 from llm_router.adapters.onnx_embedder import OnnxEmbedder
 from llm_router.classification import RuleClassifier
 from llm_router.costs import Costs
-from llm_router.models import ChatRequest, Source
+from llm_router.models import ChatRequest, Source, new_request_id
 from llm_router.pipeline import Pipeline
 from llm_router.ports import CacheEntry
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.settings import RoutingSettings
-from tests.fakes import FakeCacheStore, FakeJobStore
+from tests.fakes import FakeBreaker, FakeCacheStore, FakeJobStore
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / ".build" / "layers" / "EmbeddingLayer" / "model"
@@ -47,8 +47,9 @@ def _pipeline() -> Pipeline:
         jobs=FakeJobStore(bootstrap.now_ms),
         costs=Costs.of("0.145", "gpt-4"),
         dispatch=lambda _: None,
+        breaker=FakeBreaker(),
         clock=bootstrap.now_ms,
-        new_id=bootstrap.new_request_id,
+        new_id=new_request_id,
     )
     job = pipeline.submit(ChatRequest(message=STORED), tenant="default", source=Source.HTTP)
     entry = CacheEntry(

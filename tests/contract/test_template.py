@@ -227,6 +227,7 @@ def test_sample_events() -> None:
         "anything-else",
         "cache-lookup",
         "cache-stats",
+        "cancel",
         "chat",
         "chat-invoke",
         "classify",

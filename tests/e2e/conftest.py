@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,24 @@ class Router:
         assert response.status_code == 200, response.text
         body: dict[str, Any] = response.json()
         return body
+
+    def accepted(self, message: str) -> str:
+        """Ask a question without waiting, and return where its answer will be."""
+        response = self.chat(message, wait_seconds=0)
+        assert response.status_code == 202, response.text
+        address: str = response.headers["location"]
+        return address
+
+    def wait_for(self, address: str, status: str, *, seconds: float = 60) -> dict[str, Any]:
+        """Look at a request until it stands where the test wants it."""
+        give_up = time.monotonic() + seconds
+        while True:
+            body: dict[str, Any] = self.http.get(address).json()
+            if body["status"] == status:
+                return body
+            if time.monotonic() > give_up:
+                pytest.fail(f"still {body}")
+            time.sleep(0.2)
 
     def items(self, table: str) -> int:
         """Count the items of a table."""

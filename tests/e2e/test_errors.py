@@ -106,7 +106,6 @@ def test_bad_number_of_days_is_refused(router: Any, days: str) -> None:
         (Fault.ERROR_LINE, 503, "model_unavailable"),
         (Fault.GARBAGE, 503, "model_unavailable"),
         (Fault.RESET, 503, "model_unavailable"),
-        (Fault.FAILURE, 503, "model_unavailable"),
     ],
 )
 def test_broken_answer_is_an_error_and_is_counted_once(router: Any, fault: Fault, status: int, code: str) -> None:
@@ -122,6 +121,16 @@ def test_broken_answer_is_an_error_and_is_counted_once(router: Any, fault: Fault
     assert after["failed_requests"] - before["failed_requests"] == 1
     assert after["total_requests"] - before["total_requests"] == 1
     assert router.answer(f"What is a {fault} star?")["cache_tier"] is None
+
+
+@pytest.mark.parametrize("fault", [Fault.FAILURE, Fault.BUSY])
+def test_box_that_refuses_before_it_has_said_anything_is_asked_again(router: Any, fault: Fault) -> None:
+    """A busy or crashed box is asked once more, and the caller does not notice."""
+    calls = len(router.box.calls)
+    router.box.next_behaviours.append(Behaviour(fault=fault))
+
+    assert router.answer(f"What is a {fault} galaxy?")["status"] == "succeeded"
+    assert len(router.box.calls) == calls + 2
 
 
 def test_prompt_that_does_not_fit_the_model_is_refused(router: Any) -> None:

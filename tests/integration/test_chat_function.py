@@ -249,15 +249,13 @@ def test_message_of_an_expired_job(deploy: Deploy, ollama: OllamaStandIn) -> Non
 
 
 def test_job_in_other_hands(deploy: Deploy, ollama: OllamaStandIn) -> None:
-    """A job that another worker holds comes again later; when the worker has finished it there is nothing to do."""
+    """A message for a job that another worker holds is done with: the worker has a message of its own."""
     deploy("InferFunction")
     store_of().open(make_job(JOB_ID))
-    store_of().start(JOB_ID, lease_until_ms=bootstrap.now_ms() + 60_000)
+    store_of().start(JOB_ID, worker="other", lease_until_ms=bootstrap.now_ms() + 60_000)
     before = len(ollama.calls)
 
-    assert {"batchItemFailures": [{"itemIdentifier": load_event("infer")["Records"][0]["messageId"]}]} == infer(
-        load_event("infer"), Context()
-    )
+    assert {"batchItemFailures": []} == infer(load_event("infer"), Context())
     assert before == len(ollama.calls)
 
 

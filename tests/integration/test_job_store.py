@@ -5,7 +5,8 @@ import pytest
 from msgspec.structs import replace
 
 from llm_router.adapters.dynamodb import from_item
-from llm_router.adapters.dynamodb_jobs import FLIGHT_LEASE_MS, JOB_TTL_SECONDS, USAGE_TTL_SECONDS, DynamoJobStore
+from llm_router.adapters.dynamodb_flights import FLIGHT_LEASE_MS, JOB_TTL_SECONDS
+from llm_router.adapters.dynamodb_jobs import USAGE_TTL_SECONDS, DynamoJobStore
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.jobs import failed, succeeded, usage_record
 from llm_router.models import CacheTier, Failure, Job, JobStatus, UsageRecord
@@ -90,7 +91,7 @@ def test_job_expires(store: JobStore, clock: SettableClock) -> None:
     with pytest.raises(NotFoundError):
         store.get("req_1")
     with pytest.raises(NotFoundError):
-        store.start("req_1", lease_until_ms=clock() + 1)
+        store.start("req_1", worker="w", lease_until_ms=clock() + 1)
 
 
 def test_same_id_twice(store: JobStore) -> None:
@@ -172,21 +173,22 @@ def test_start(store: JobStore) -> None:
     """A started job is running, and its job comes back whole."""
     job = make_job(embedding=(0.5,))
     store.open(job)
-    started = store.start("req_1", lease_until_ms=NOW_MS + 10)
+    started = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
 
-    assert replace(job, status=JobStatus.RUNNING) == started == store.get("req_1")
+    running = replace(job, status=JobStatus.RUNNING, worker="w", lease_until_ms=NOW_MS + 10, started_at_ms=NOW_MS)
+    assert running == started == store.get("req_1")
 
 
 def test_start_twice(store: JobStore, clock: SettableClock) -> None:
     """A running job is nobody else's until the lease is over."""
     store.open(make_job())
-    store.start("req_1", lease_until_ms=NOW_MS + 10)
+    store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
     clock.advance(10)
     with pytest.raises(ConflictError):
-        store.start("req_1", lease_until_ms=NOW_MS + 99)
+        store.start("req_1", worker="w", lease_until_ms=NOW_MS + 99)
     clock.advance(1)
 
-    assert JobStatus.RUNNING == store.start("req_1", lease_until_ms=NOW_MS + 99).status
+    assert JobStatus.RUNNING == store.start("req_1", worker="w", lease_until_ms=NOW_MS + 99).status
 
 
 def test_start_finished(store: JobStore) -> None:
@@ -194,13 +196,13 @@ def test_start_finished(store: JobStore) -> None:
     store.open(make_job())
     finish(store, failed(make_job(), FAILURE, NOW_MS))
     with pytest.raises(ConflictError):
-        store.start("req_1", lease_until_ms=NOW_MS + 10)
+        store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
 
 
 def test_start_unknown(store: JobStore) -> None:
     """An unknown job cannot be started, and is not made by trying."""
     with pytest.raises(NotFoundError):
-        store.start("req_1", lease_until_ms=NOW_MS + 10)
+        store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
     with pytest.raises(NotFoundError):
         store.get("req_1")
 
@@ -208,9 +210,9 @@ def test_start_unknown(store: JobStore) -> None:
 def test_progress(store: JobStore) -> None:
     """Text on the way shows while the job runs."""
     store.open(make_job())
-    store.start("req_1", lease_until_ms=NOW_MS + 10)
-    store.write_progress("req_1", "A ")
-    store.write_progress("req_1", "A lang")
+    job = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
+    store.renew(job, lease_until_ms=NOW_MS + 20, partial_text="A ")
+    store.renew(job, lease_until_ms=NOW_MS + 20, partial_text="A lang")
 
     assert (JobStatus.RUNNING, "A lang") == (store.get("req_1").status, store.get("req_1").partial_text)
 
@@ -223,20 +225,20 @@ def test_progress_of_an_idle_job(store: JobStore) -> None:
 
     for name in ("queued", "finished", "unknown"):
         with pytest.raises(ConflictError):
-            store.write_progress(name, "A ")
+            store.renew(make_job(name, worker="w"), lease_until_ms=NOW_MS, partial_text="A ")
 
 
 def test_finish(home: Home) -> None:
     """A job's end and its record are there together, and the answer takes the place of the text so far."""
     store = home.store
     store.open(make_job(embedding=(0.5,)))
-    job = store.start("req_1", lease_until_ms=NOW_MS + 10)
-    store.write_progress("req_1", "A lang")
+    job = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
+    store.renew(job, lease_until_ms=NOW_MS + 20, partial_text="A lang")
     answer = make_answer("€" * 5, tier=CacheTier.SEMANTIC, similarity=0.9, baseline_nano_usd=10**18)
     finished = succeeded(job, answer, NOW_MS + 40)
 
     assert finish(store, finished)
-    assert finished == store.get("req_1")
+    assert replace(finished, worker=None, lease_until_ms=0) == store.get("req_1")
     assert {"req_1": usage_record(finished)} == home.usage()
 
 
@@ -244,12 +246,12 @@ def test_finish_with_failure(home: Home) -> None:
     """A failed job keeps the text so far."""
     store = home.store
     store.open(make_job())
-    job = store.start("req_1", lease_until_ms=NOW_MS + 10)
-    store.write_progress("req_1", "A lang")
+    job = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
+    store.renew(job, lease_until_ms=NOW_MS + 20, partial_text="A lang")
     finished = failed(job, FAILURE, NOW_MS + 40)
     finish(store, finished)
 
-    assert replace(finished, partial_text="A lang") == store.get("req_1")
+    assert replace(finished, partial_text="A lang", worker=None, lease_until_ms=0) == store.get("req_1")
     assert JobStatus.FAILED == home.usage()["req_1"].status
 
 
@@ -303,3 +305,107 @@ def test_items_expire(cloud: Cloud, clock: SettableClock) -> None:
     assert {NOW_MS // 1000 + JOB_TTL_SECONDS} == {int(item["expires_at"]["N"]) for item in jobs}
     assert {"req_1", "flight#fingerprint"} == {item["job_id"]["S"] for item in jobs}
     assert [str(NOW_MS // 1000 + USAGE_TTL_SECONDS)] == [item["expires_at"]["N"] for item in records]
+
+
+def start(store: JobStore, name: str = "req_1", worker: str = "w") -> Job:
+    """Start a job with a lease of ten milliseconds."""
+    return store.start(name, worker=worker, lease_until_ms=NOW_MS + 10)
+
+
+def test_renewed_lease_holds(store: JobStore, clock: SettableClock) -> None:
+    """A worker that renews its lease keeps its job beyond the first lease."""
+    store.open(make_job())
+    job = start(store)
+    store.renew(job, lease_until_ms=NOW_MS + 1_000)
+    clock.advance(500)
+
+    with pytest.raises(ConflictError):
+        store.start("req_1", worker="other", lease_until_ms=NOW_MS + 2_000)
+
+
+def test_dead_worker_cannot_finish_what_another_took_up(home: Home, clock: SettableClock) -> None:
+    """A worker that comes back after its lease neither renews nor ends the job that another has taken up."""
+    store = home.store
+    store.open(make_job())
+    dead = start(store, worker="dead")
+    clock.advance(11)
+    living = store.start("req_1", worker="living", lease_until_ms=NOW_MS + 99)
+
+    with pytest.raises(ConflictError):
+        store.renew(dead, lease_until_ms=NOW_MS + 99)
+    assert not finish(store, succeeded(dead, make_answer("dead"), NOW_MS))
+    assert finish(store, succeeded(living, make_answer("living"), NOW_MS))
+    assert ["req_1"] == list(home.usage())
+
+
+def test_running_job_is_ended_by_its_worker_only(store: JobStore, clock: SettableClock) -> None:
+    """While the lease holds nobody else ends a running job; after it anybody may."""
+    store.open(make_job())
+    start(store)
+    ended = failed(make_job(), FAILURE, NOW_MS)
+    too_early = finish(store, ended)
+    clock.advance(11)
+
+    assert (False, True) == (too_early, finish(store, ended))
+
+
+def test_cancel_is_asked_of_running_jobs(store: JobStore) -> None:
+    """A running job's worker learns of the wish when it renews; other jobs are returned as they are."""
+    store.open(make_job("one"))
+    store.open(make_job("two"))
+    job = start(store, "one")
+    waiting = store.request_cancel("two")
+    asked = store.request_cancel("one")
+
+    assert (True, False) == (asked.cancel_requested, waiting.cancel_requested)
+    assert store.renew(job, lease_until_ms=NOW_MS + 20).cancel_requested
+    with pytest.raises(NotFoundError):
+        store.request_cancel("three")
+
+
+def test_redispatch_is_claimed_once_in_a_while(store: JobStore, clock: SettableClock) -> None:
+    """Of many who want a job dispatched again one may, and the next only after a while."""
+    store.open(make_job())
+    claims = [store.claim_redispatch("req_1", not_since_ms=NOW_MS - 60) for _ in range(3)]
+    clock.advance(60)
+    claims.append(store.claim_redispatch("req_1", not_since_ms=clock() - 60))
+
+    assert [True, False, False, True] == claims
+    assert not store.claim_redispatch("unknown", not_since_ms=clock())
+
+
+def test_leader(store: JobStore) -> None:
+    """Everybody in a flight knows its leader, itself included; after its end, and without a flight, there is none."""
+    leader, follower, alone = make_job("one"), make_job("two"), make_job("three", flight=None)
+    for job in (leader, follower, alone):
+        store.open(job)
+    known = [store.leader(job) for job in (leader, follower, alone)]
+    store.close_flight(leader, followers=["two"])
+
+    assert ["one", "one", None] == known
+    assert store.leader(follower) is None
+
+
+def test_hand_over(store: JobStore) -> None:
+    """The first unfinished request that joined becomes the leader; the old one has no say in the flight any more."""
+    leader = make_job("one")
+    for name in ("one", "two", "three", "four"):
+        store.open(make_job(name))
+    gone = replace(failed(make_job("four"), FAILURE, NOW_MS), status=JobStatus.CANCELLED)
+    finish(store, gone)
+    heir = store.hand_over(leader)
+
+    assert "three" == heir
+    assert "three" == store.leader(make_job("two"))
+    assert ["four", "two"] == store.followers(make_job("three"))
+    assert [] == store.followers(leader)
+    assert store.hand_over(leader) is None
+    assert store.close_flight(leader, followers=[])
+    assert "three" == store.leader(make_job("two"))
+
+
+def test_hand_over_alone(store: JobStore) -> None:
+    """Without anybody who joined there is no heir."""
+    store.open(make_job())
+
+    assert store.hand_over(make_job()) is None

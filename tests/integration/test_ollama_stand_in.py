@@ -341,13 +341,14 @@ def test_root_says_that_it_runs(box: OllamaStandIn) -> None:
 
 def test_stopping_ends_what_is_under_way() -> None:
     """Leaving the stand-in neither waits for a stalled answer nor leaves a thread or a socket behind."""
+    before = [each for each in threading.enumerate() if each.name == "ollama-stand-in"]
     with OllamaStandIn(behaviour=Behaviour(fault=Fault.STALL)) as box:
         answer = client(box).generate(call(), deadline_ms=now_ms() + 10_000)
         next(answer)
 
     with pytest.raises(ModelUnavailableError, match="broke off"):
         list(answer)
-    assert "ollama-stand-in" not in [each.name for each in threading.enumerate()]
+    assert [each for each in threading.enumerate() if each.name == "ollama-stand-in"] == before
 
 
 def test_deadline_covers_a_server_that_sends_no_status() -> None:

@@ -156,8 +156,8 @@ CALLS: dict[str, Callable[[DynamoDBClient], object]] = {
     "job open alone": lambda client: jobs(client).open(make_job(flight=None)),
     "job record": lambda client: jobs(client).record(make_job(answer=make_answer()), make_usage()),
     "job get": lambda client: jobs(client).get("req_1"),
-    "job start": lambda client: jobs(client).start("req_1", lease_until_ms=NOW_MS),
-    "job progress": lambda client: jobs(client).write_progress("req_1", "A "),
+    "job start": lambda client: jobs(client).start("req_1", worker="w", lease_until_ms=NOW_MS),
+    "job progress": lambda client: jobs(client).renew(make_job(worker="w"), lease_until_ms=NOW_MS, partial_text="A "),
     "job finish": lambda client: jobs(client).finish(make_job(answer=make_answer()), make_usage()),
     "job followers": lambda client: jobs(client).followers(make_job()),
     "job close": lambda client: jobs(client).close_flight(make_job(), followers=[]),
@@ -334,8 +334,8 @@ def test_largest_usual_job(cloud: Cloud) -> None:
     store = jobs(cloud.dynamodb)
     store.open(job)
     answer = make_answer("\U0001f600" * 4096)
-    store.start("req_1", lease_until_ms=NOW_MS + 1)
-    store.write_progress("req_1", answer.text)
+    job = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 1)
+    store.renew(job, lease_until_ms=NOW_MS, partial_text=answer.text)
 
     assert store.finish(succeeded(job, answer, NOW_MS), make_usage())
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 from msgspec.structs import replace
@@ -33,7 +34,14 @@ class World:
         self.jobs = FakeJobStore(self.clock)
         self.model = FakeModel(*script)
         self.runner = InferenceRunner(
-            jobs=self.jobs, cache=self.store, model=self.model, costs=COSTS, clock=self.clock, cache_ttl_hours=2
+            jobs=self.jobs,
+            cache=self.store,
+            model=self.model,
+            costs=COSTS,
+            clock=self.clock,
+            heartbeat=lambda _: nullcontext(),
+            new_worker=lambda: "worker",
+            cache_ttl_hours=2,
         )
         self.jobs.open(make_job(embedding=(1.0, 0.0), temperature=0.5, system_prompt="Be brief."))
 
@@ -212,7 +220,7 @@ def test_progress(step_ms: int, written: list[str]) -> None:
 def test_progress_that_cannot_be_shown() -> None:
     """A table that refuses the text so far does not cost the generation."""
     world = World("A ", make_generation(), step_ms=1000)
-    world.jobs.broken = {"write_progress"}
+    world.jobs.broken = {"renew"}
     world.run()
 
     assert JobStatus.SUCCEEDED == world.jobs.get("req_1").status
@@ -237,6 +245,46 @@ def test_cancelled_at_the_last_moment() -> None:
     assert ({}, {}) == (world.jobs.usage, world.store.entries)
 
 
+def test_cancel_is_noticed_with_the_next_text() -> None:
+    """A cancelled job stops with the next text that is written, keeps it, and is billed for what the box wrote."""
+    world = World("A ", lambda: ask_to_cancel(world), lambda: world.clock.advance(1500), "language ", "is code.")
+    world.run()
+    job, usage = world.jobs.get("req_1"), world.jobs.usage["req_1"]
+
+    assert JobStatus.CANCELLED is job.status is usage.status
+    assert "cancelled" == (job.failure and job.failure.code)
+    assert usage.busy_ms > 0
+    assert COSTS.box_nano_usd(usage.busy_ms * 1_000_000) == usage.actual_nano_usd
+    assert world.model.closed
+    assert world.jobs.open(make_job("req_9"))
+
+
+def test_cancel_does_not_take_the_answer_from_others() -> None:
+    """When the leader is cancelled the generation goes on for the next who joined, who pays for it."""
+    world = World("A ", lambda: ask_to_cancel(world), lambda: world.clock.advance(1500), "language.", make_generation())
+    world.jobs.open(make_job("req_2"))
+    world.jobs.open(make_job("req_3"))
+    world.run()
+
+    assert [JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.SUCCEEDED] == [
+        world.jobs.get(name).status for name in ("req_1", "req_2", "req_3")
+    ]
+    assert [0, 700, 0] == [world.jobs.usage[name].actual_nano_usd for name in ("req_1", "req_2", "req_3")]
+    assert 1 == len(world.model.calls)
+    assert world.jobs.open(make_job("req_9"))
+
+
+def test_failure_is_billed_from_the_first_piece() -> None:
+    """A generation that broke off cost the box the time since its first piece."""
+    world = World("A ", lambda: world.clock.advance(4000), ModelUnavailableError("gone"))
+    world.run()
+
+    assert (4000, COSTS.box_nano_usd(4_000_000_000)) == (
+        world.jobs.usage["req_1"].busy_ms,
+        world.jobs.usage["req_1"].actual_nano_usd,
+    )
+
+
 def test_escalated_while_running() -> None:
     """A job that went elsewhere is left alone, and whoever joined goes on waiting."""
     world = World(lambda: cancel(world, JobStatus.ESCALATED), "A ", make_generation(), step_ms=1000)
@@ -250,7 +298,7 @@ def test_escalated_while_running() -> None:
 def test_job_in_other_hands() -> None:
     """A job that another worker holds is not run a second time."""
     world = World(make_generation())
-    world.jobs.start("req_1", lease_until_ms=NOW_MS)
+    world.jobs.start("req_1", worker="dead", lease_until_ms=NOW_MS)
     with pytest.raises(ConflictError):
         world.run()
 
@@ -260,7 +308,7 @@ def test_job_in_other_hands() -> None:
 def test_job_of_a_dead_worker() -> None:
     """A job whose worker's lease is over is run by the next."""
     world = World(make_generation())
-    world.jobs.start("req_1", lease_until_ms=NOW_MS)
+    world.jobs.start("req_1", worker="dead", lease_until_ms=NOW_MS)
     world.clock.advance(1)
     world.run()
 
@@ -280,3 +328,8 @@ def test_expired_job() -> None:
 def cancel(world: World, status: JobStatus = JobStatus.CANCELLED) -> None:
     """Cancel the job behind the runner's back."""
     world.jobs.jobs["req_1"] = replace(world.jobs.jobs["req_1"], status=status)
+
+
+def ask_to_cancel(world: World) -> None:
+    """Let the caller of the job ask for its end."""
+    world.jobs.request_cancel("req_1")

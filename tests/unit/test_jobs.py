@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from llm_router.errors import StoreError
-from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record, utc_day
+from llm_router.jobs import answer_from_cache, cancelled, failed, settle, succeeded, usage_record, utc_day
 from llm_router.models import CacheTier, Failure, Job, JobStatus
 from llm_router.semantic_cache import Hit
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_job
@@ -66,23 +66,26 @@ def test_followers_share_the_answer() -> None:
     assert {"leader", "one", "two"} == set(store.usage)
 
 
-@pytest.mark.parametrize(
-    ("end", "failure"),
-    [
-        (lambda job: failed(job, FAILURE, NOW_MS), FAILURE),
-        (
-            lambda job: replace(job, status=JobStatus.CANCELLED),
-            Failure(code="model_error", message="the request this one joined has no answer"),
-        ),
-    ],
-    ids=["failed", "cancelled"],
-)
-def test_followers_share_the_failure(end: Callable[[Job], Job], failure: Failure) -> None:
-    """Without an answer, whoever joined fails for the leader's reason."""
+def test_followers_share_the_failure() -> None:
+    """Without an answer, whoever joined fails for the leader's reason; what it cost is the leader's."""
     store = FakeJobStore(SettableClock())
-    settle(store, lead(store, "one", end=end), SettableClock())
+    spent = Failure(code="model_timeout", message="too late", busy_ms=5, actual_nano_usd=7)
+    settle(store, lead(store, "one", end=lambda job: failed(job, spent, NOW_MS)), SettableClock())
 
-    assert (JobStatus.FAILED, failure) == (store.get("one").status, store.get("one").failure)
+    assert (JobStatus.FAILED, replace(spent, busy_ms=0, actual_nano_usd=0)) == (
+        store.get("one").status,
+        store.get("one").failure,
+    )
+
+
+def test_cancelled_leader_is_followed_by_the_next() -> None:
+    """When the leader was cancelled, whoever joined is not cancelled with it: the flight has a new leader."""
+    store = FakeJobStore(SettableClock())
+    leader = lead(store, "one", end=lambda job: cancelled(job, Failure(code="cancelled", message="x"), NOW_MS))
+    settle(store, leader, SettableClock())
+
+    assert JobStatus.QUEUED is store.get("one").status
+    assert "one" == store.leader(store.get("one"))
 
 
 def test_repeatable() -> None:

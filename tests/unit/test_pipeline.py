@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import count
 
 import pytest
@@ -6,7 +7,7 @@ from msgspec.structs import replace
 
 from llm_router.box import answer_limit_tokens
 from llm_router.classification import Complexity, RuleClassifier
-from llm_router.errors import InvalidRequestError, StoreError
+from llm_router.errors import InvalidRequestError, ModelUnavailableError, StoreError
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import succeeded, usage_record
 from llm_router.models import CacheTier, Job, JobStatus, Source
@@ -15,7 +16,7 @@ from llm_router.ports import CacheEntry
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_request
-from tests.fakes import NOW_MS, FakeCacheStore, FakeEmbedder, FakeJobStore, FakeModel, SettableClock
+from tests.fakes import NOW_MS, FakeBreaker, FakeCacheStore, FakeEmbedder, FakeJobStore, FakeModel, SettableClock
 
 LARGE = "ollama/llama3.2"
 COMPLEX = (
@@ -33,6 +34,7 @@ class World:
         self.jobs = FakeJobStore(self.clock)
         self.embedder = FakeEmbedder()
         self.dispatched: list[str] = []
+        self.breaker = FakeBreaker()
         numbers = count(1)
         parts: dict[str, object] = {
             "classifier": RuleClassifier(),
@@ -41,6 +43,7 @@ class World:
             "jobs": self.jobs,
             "costs": COSTS,
             "dispatch": dispatch or self.dispatched.append,
+            "breaker": self.breaker,
             "clock": self.clock,
             "new_id": lambda: f"req_{next(numbers)}",
         }
@@ -247,6 +250,8 @@ def inline_world() -> World:
         model=FakeModel("A ", make_generation()),
         costs=COSTS,
         clock=world.clock,
+        heartbeat=lambda _: nullcontext(),
+        new_worker=lambda: "worker",
         cache_ttl_hours=24,
     )
     return world
@@ -270,3 +275,24 @@ def test_inline_with_a_cache_that_takes_nothing() -> None:
 
     assert (JobStatus.SUCCEEDED, "A language.") == (job.status, job.answer and job.answer.text)
     assert JobStatus.SUCCEEDED == world.jobs.usage["req_1"].status
+
+
+def test_box_that_is_down() -> None:
+    """While the circuit is open a question the cache cannot answer is refused, and hits are served."""
+    world = World()
+    world.answer(world.submit())
+    world.breaker.open_for_ms = 12_000
+    with pytest.raises(ModelUnavailableError) as refused:
+        world.submit("How tall is Mount Everest?")
+
+    assert refused.value.retry_after_ms == 12_000
+    assert world.submit().status is JobStatus.SUCCEEDED
+    assert {"req_1", "req_3"} == set(world.jobs.jobs)
+
+
+def test_breaker_that_cannot_be_read() -> None:
+    """A breaker whose table fails refuses nothing."""
+    world = World()
+    world.breaker.broken = True
+
+    assert world.submit().status is JobStatus.QUEUED

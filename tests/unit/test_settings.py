@@ -25,11 +25,18 @@ REQUIRED: dict[type[Settings], dict[str, str]] = {
         "JOB_TABLE": "j",
         "USAGE_TABLE": "u",
         "INFERENCE_QUEUE_URL": URL,
+        "STATUS_TABLE": "s",
         "OLLAMA_BASE_URL": "http://box:11434",
     },
     ClassifySettings: {},
     CacheLookupSettings: {"CACHE_TABLE": "c"},
-    InferSettings: {"CACHE_TABLE": "c", "JOB_TABLE": "j", "USAGE_TABLE": "u", "OLLAMA_BASE_URL": "http://box:11434"},
+    InferSettings: {
+        "CACHE_TABLE": "c",
+        "JOB_TABLE": "j",
+        "USAGE_TABLE": "u",
+        "STATUS_TABLE": "s",
+        "OLLAMA_BASE_URL": "http://box:11434",
+    },
     AggregateCostsSettings: {"ROLLUP_TABLE": "r"},
     AnalyticsSettings: {"ROLLUP_TABLE": "r"},
     ProbeSettings: {"STATUS_TABLE": "s", "OLLAMA_BASE_URL": "http://box:11434"},
@@ -111,6 +118,7 @@ def test_every_problem_at_once() -> None:
         "INFERENCE_QUEUE_URL",
         "JOB_TABLE",
         "OLLAMA_BASE_URL",
+        "STATUS_TABLE",
         "USAGE_TABLE",
     ] == sorted(problem.partition(":")[0] for problem in caught.value.problems)
     assert all(problem in str(caught.value) for problem in caught.value.problems)

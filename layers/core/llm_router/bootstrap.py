@@ -1,6 +1,8 @@
 """The composition root: builds what each function needs, once per environment, out of its settings."""
 
+import random
 import time
+import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,12 +14,16 @@ from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.sqs import SqsInferenceQueue
+from llm_router.breaker import Breaker, GuardedModel
 from llm_router.classification import RuleClassifier
 from llm_router.costs import Costs
 from llm_router.errors import EmbeddingError
+from llm_router.heartbeat import LeaseKeeper
 from llm_router.inference import InferenceRunner
 from llm_router.models import new_request_id
+from llm_router.observability import logger
 from llm_router.pipeline import Pipeline
+from llm_router.retrying import RetryingModel, RetryPolicy
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.settings import CacheSettings, ChatSettings, EmbeddingSettings, InferSettings
@@ -29,9 +35,13 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from llm_router.adapters.ollama import OllamaClient
-    from llm_router.ports import Dispatch, Embedder
+    from llm_router.ports import Dispatch, Embedder, LanguageModel
 
 _AWS_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
+
+
+PROBE_LEASE_MS = 780_000
+"""As long as `infer` may run: one probe of a box that is down must have reported before the next is let through."""
 
 
 def now_ms() -> int:
@@ -57,6 +67,23 @@ def ollama(base_url: str) -> "OllamaClient":
     from llm_router.adapters.ollama import OllamaClient  # noqa: PLC0415
 
     return OllamaClient(base_url, clock=now_ms)
+
+
+def breaker(status_table: str) -> "Breaker":
+    """Return the circuit breaker of the box, which all functions share."""
+    from llm_router.adapters.circuit_breaker import DynamoBreaker  # noqa: PLC0415 - only who asks the box needs it
+
+    return DynamoBreaker(dynamodb(), status_table, server="ollama", clock=now_ms, probe_lease_ms=PROBE_LEASE_MS)
+
+
+def guarded_box(settings: InferSettings) -> "LanguageModel":
+    """Return the box behind its circuit breaker, asked again where that can help."""
+    guarded = GuardedModel(
+        model=ollama(settings.ollama_base_url),
+        breaker=breaker(settings.status_table),
+        on_store_error=lambda error: logger().warning("breaker failed", exc_info=error),
+    )
+    return RetryingModel(model=guarded, policy=RetryPolicy(), clock=now_ms, sleep=time.sleep, random=random.random)
 
 
 class UnavailableEmbedder:
@@ -123,12 +150,15 @@ def status_store(table: str) -> DynamoStatusStore:
 
 def inference_runner(settings: InferSettings) -> InferenceRunner:
     """Build what runs queued jobs."""
+    jobs = job_store(settings.job_table, settings.usage_table)
     return InferenceRunner(
-        jobs=job_store(settings.job_table, settings.usage_table),
+        jobs=jobs,
         cache=cache_store(settings.cache_table),
-        model=ollama(settings.ollama_base_url),
+        model=guarded_box(settings),
         costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model),
         clock=now_ms,
+        heartbeat=LeaseKeeper(jobs, now_ms).keep,
+        new_worker=lambda: uuid.uuid4().hex,
         cache_ttl_hours=settings.cache_ttl_hours,
     )
 
@@ -142,6 +172,7 @@ def pipeline(settings: ChatSettings) -> Pipeline:
         jobs=job_store(settings.job_table, settings.usage_table),
         costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model),
         dispatch=_dispatch(settings),
+        breaker=breaker(settings.status_table),
         clock=now_ms,
         new_id=new_request_id,
     )

@@ -1,19 +1,38 @@
 """Runs a queued job on a model and writes down what came of it."""
 
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, StoreError
-from llm_router.jobs import failed, settle, succeeded, usage_record
+from llm_router.jobs import cancelled, failed, settle, succeeded, usage_record
 from llm_router.models import Answer, Failure, Generation, Job, ModelCall
 from llm_router.ports import CacheEntry, CacheStore, Clock, JobStore, LanguageModel
 from llm_router.prompt import canonicalise
 from llm_router.semantic_cache import MS_PER_HOUR
 
 PROGRESS_EVERY_MS: Final = 1000
+LEASE_MS: Final = 30_000
+"""A worker that has not been heard of for so long is taken for dead."""
+
+Heartbeat = Callable[["Work"], AbstractContextManager[object]]
+"""Renews the lease of the work's job while the model is silent."""
+
+
+class CancelledError(Exception):
+    """The caller wants the running job to stop, and nobody else waits for its answer."""
+
+
+class Work:
+    """One generation on its way; its job changes hands when its caller cancels and others wait for the answer."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.first_piece_at_ms: int | None = None
 
 
 class InferenceRunner(Struct, frozen=True, kw_only=True):
@@ -24,6 +43,8 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
     model: LanguageModel
     costs: Costs
     clock: Clock
+    heartbeat: Heartbeat
+    new_worker: Callable[[], str]
     cache_ttl_hours: float
 
     def run(self, job_id: str, *, deadline_ms: int) -> Job:
@@ -40,34 +61,41 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         """
         job = self.jobs.get(job_id)
         if not job.status.finished:
-            job = self._finish(self.jobs.start(job_id, lease_until_ms=deadline_ms), deadline_ms)
+            job = self._finish(Work(self._start(job_id, self.new_worker())), deadline_ms)
         try:
             self._remember(job)
         finally:
             settle(self.jobs, job, self.clock)
         return job
 
-    def _finish(self, job: Job, deadline_ms: int) -> Job:
+    def _start(self, job_id: str, worker: str) -> Job:
+        return self.jobs.start(job_id, worker=worker, lease_until_ms=self.clock() + LEASE_MS)
+
+    def _finish(self, work: Work, deadline_ms: int) -> Job:
         try:
-            finished = succeeded(job, self._answer(self._generate(job, deadline_ms)), self.clock())
+            with self.heartbeat(work):
+                generation = self._generate(work, deadline_ms)
+            finished = succeeded(work.job, self._answer(generation), self.clock())
+        except CancelledError:
+            return work.job
         except ModelError as error:
-            finished = failed(job, Failure(code=error.code, message=str(error)), self.clock())
+            finished = failed(work.job, self._failure(work, error.code, str(error)), self.clock())
         except ConflictError:
-            ended = self.jobs.get(job.job_id)
+            ended = self.jobs.get(work.job.job_id)
             if not ended.status.finished:
                 raise
             return ended
         if not self.jobs.finish(finished, usage_record(finished)):
-            return self.jobs.get(job.job_id)
+            return self.jobs.get(finished.job_id)
         return finished
 
-    def _generate(self, job: Job, deadline_ms: int) -> Generation:
+    def _generate(self, work: Work, deadline_ms: int) -> Generation:
         call = ModelCall(
-            model=job.model,
-            prompt=job.prompt,
-            system_prompt=job.system_prompt,
-            max_tokens=job.max_tokens,
-            temperature=job.temperature,
+            model=work.job.model,
+            prompt=work.job.prompt,
+            system_prompt=work.job.system_prompt,
+            max_tokens=work.job.max_tokens,
+            temperature=work.job.temperature,
         )
         text = ""
         written_at_ms = self.clock()
@@ -77,12 +105,38 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
                 if isinstance(piece, Generation):
                     return piece
                 text += piece
+                work.first_piece_at_ms = work.first_piece_at_ms or self.clock()
                 if self.clock() - written_at_ms >= PROGRESS_EVERY_MS:
-                    # Text on the way is a courtesy: a table that refuses it must not cost the generation.
-                    with suppress(StoreError):
-                        self.jobs.write_progress(job.job_id, text)
+                    self._show(work, text)
                     written_at_ms = self.clock()
         raise ModelUnavailableError("the model's answer broke off")
+
+    def _show(self, work: Work, text: str) -> None:
+        """Write the text so far, and learn whether it is still wanted."""
+        try:
+            seen = self.jobs.renew(work.job, lease_until_ms=self.clock() + LEASE_MS, partial_text=text)
+        except StoreError:
+            return  # a table that refuses the text on the way must not cost the generation
+        if seen.cancel_requested:
+            self._cancel(work)
+
+    def _cancel(self, work: Work) -> None:
+        """End the job at its caller's wish; go on in the name of the next request that waits for the same answer."""
+        heir = self.jobs.hand_over(work.job)
+        spent = self._failure(work, "cancelled", "the request was cancelled")
+        # Whoever gets the answer pays for all of it.
+        ended = cancelled(work.job, replace(spent, busy_ms=0, actual_nano_usd=0) if heir else spent, self.clock())
+        self.jobs.finish(ended, usage_record(ended))
+        worker, work.job = work.job.worker or "", ended
+        if heir is None:
+            raise CancelledError
+        work.job = self._start(heir, worker)
+
+    def _failure(self, work: Work, code: str, message: str) -> Failure:
+        """Return why there is no answer, and what the box wrote in vain, as far as is known: from its first piece."""
+        busy_ms = self.clock() - work.first_piece_at_ms if work.first_piece_at_ms else 0
+        cost_nano_usd = self.costs.box_nano_usd(busy_ms * 1_000_000)
+        return Failure(code=code, message=message, busy_ms=busy_ms, actual_nano_usd=cost_nano_usd)
 
     def _answer(self, generation: Generation) -> Answer:
         return Answer(

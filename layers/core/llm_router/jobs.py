@@ -21,6 +21,11 @@ def failed(job: Job, failure: Failure, now_ms: int) -> Job:
     return replace(job, status=JobStatus.FAILED, failure=failure, finished_at_ms=now_ms)
 
 
+def cancelled(job: Job, failure: Failure, now_ms: int) -> Job:
+    """Return the job as ended at its caller's wish; the failure says what it cost until then."""
+    return replace(failed(job, failure, now_ms), status=JobStatus.CANCELLED)
+
+
 def answer_from_cache(hit: Hit, costs: Costs) -> Answer:
     """Return a stored answer; it keeps the token counts of its generation and costs no box time."""
     entry = hit.entry
@@ -37,7 +42,7 @@ def answer_from_cache(hit: Hit, costs: Costs) -> Answer:
 
 def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
     """Return the one record that a finished job leaves."""
-    answer = job.answer
+    answer, spent = job.answer, job.answer or job.failure
     finished_at_ms = job.finished_at_ms or job.created_at_ms
     return UsageRecord(
         request_id=job.job_id,
@@ -53,9 +58,9 @@ def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
         joined=joined,
         input_tokens=answer.input_tokens if answer else 0,
         output_tokens=answer.output_tokens if answer else 0,
-        busy_ms=answer.busy_ms if answer else 0,
+        busy_ms=spent.busy_ms if spent else 0,
         latency_ms=job.latency_ms,
-        actual_nano_usd=answer.actual_nano_usd if answer else 0,
+        actual_nano_usd=spent.actual_nano_usd if spent else 0,
         baseline_nano_usd=answer.baseline_nano_usd if answer else 0,
     )
 
@@ -68,6 +73,8 @@ def settle(store: JobStore, leader: Job, clock: Clock) -> None:
     """
     if leader.flight is None:
         return
+    if leader.status is JobStatus.CANCELLED and store.hand_over(leader) is not None:
+        return  # nobody else's wish; who joined is answered by the next leader
     closed = False
     while not closed:
         followers = store.followers(leader)
@@ -95,5 +102,5 @@ def _shared_outcome(leader: Job, follower: Job, now_ms: int) -> Job:
     """Return the follower with the leader's end: the same answer, but the box worked only once."""
     if leader.answer is None:
         failure = leader.failure or Failure(code="model_error", message="the request this one joined has no answer")
-        return failed(follower, failure, now_ms)
+        return failed(follower, replace(failure, busy_ms=0, actual_nano_usd=0), now_ms)
     return succeeded(follower, replace(leader.answer, busy_ms=0, actual_nano_usd=0), now_ms)

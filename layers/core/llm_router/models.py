@@ -156,6 +156,9 @@ class Failure(Struct, frozen=True, kw_only=True):
 
     code: str
     message: str
+    busy_ms: int = 0
+    """How long the box wrote before it came to nothing."""
+    actual_nano_usd: int = 0
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -182,6 +185,11 @@ class Job(Struct, frozen=True, kw_only=True):
     flight: str | None = None
     """Fingerprint under which equal requests join this one."""
     degraded: tuple[str, ...] = ()
+    worker: str | None = None
+    """Who runs it; nobody else may finish it while the lease holds."""
+    lease_until_ms: int = 0
+    cancel_requested: bool = False
+    started_at_ms: int | None = None
     partial_text: str = ""
     answer: Answer | None = None
     failure: Failure | None = None

@@ -1,12 +1,14 @@
 """The way of every prompt: grade it, look it up, and dispatch what the cache cannot answer."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from msgspec import Struct
 
 from llm_router.box import answer_limit_tokens
+from llm_router.breaker import Breaker
 from llm_router.costs import Costs
-from llm_router.errors import StoreError
+from llm_router.errors import ModelUnavailableError, StoreError
 from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record
 from llm_router.models import ChatRequest, Failure, Job, JobStatus, Source
 from llm_router.ports import Classifier, Clock, Dispatch, JobStore
@@ -24,6 +26,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     jobs: JobStore
     costs: Costs
     dispatch: Dispatch
+    breaker: Breaker
     clock: Clock
     new_id: Callable[[], str]
 
@@ -32,6 +35,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
         Raises:
             InvalidRequestError: the forced model is not configured.
+            ModelUnavailableError: the cache has no answer, and the box is known to be down.
             StoreError: the job could not be stored or dispatched; nothing was started.
         """
         created_at_ms = self.clock()
@@ -60,9 +64,19 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             finished = self._with_stored_answer(job, lookup.hit)
             self.jobs.record(finished, usage_record(finished))
             return finished
+        self._refuse_while_the_box_is_down()
         if self.jobs.open(job):
             return self._lead(job, lookup)
         return job
+
+    def _refuse_while_the_box_is_down(self) -> None:
+        retry_after_ms = None
+        with suppress(StoreError):  # a breaker that cannot be read guards nothing
+            retry_after_ms = self.breaker.retry_after_ms()
+        if retry_after_ms is not None:
+            error = ModelUnavailableError("the model server is down; it is tried again from time to time")
+            error.retry_after_ms = retry_after_ms
+            raise error
 
     def _lead(self, job: Job, lookup: Lookup) -> Job:
         """Run a claimed job, unless the flight before it stored the answer between our look and our claim."""

@@ -133,7 +133,7 @@ class JobStore(Protocol):
             NotFoundError: no such job, or it has expired.
         """
 
-    def start(self, job_id: str, *, lease_until_ms: int) -> Job:
+    def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:
         """Mark a job running for one worker.
 
         Raises:
@@ -141,15 +141,30 @@ class JobStore(Protocol):
             ConflictError: it is finished, or another worker's lease on it still holds.
         """
 
-    def write_progress(self, job_id: str, partial_text: str) -> None:
-        """Show text so far.
+    def renew(self, job: Job, *, lease_until_ms: int, partial_text: str | None = None) -> Job:
+        """Keep a running job for its worker, show the text so far if there is any new, and return the job as it is.
 
         Raises:
-            ConflictError: the job is not running any more.
+            ConflictError: the job is not this worker's any more.
         """
 
+    def request_cancel(self, job_id: str) -> Job:
+        """Ask the worker of a running job to stop, and return the job as it is; other jobs are left alone."""
+
+    def claim_redispatch(self, job_id: str, *, not_since_ms: int) -> bool:
+        """Note that a job is dispatched again; return False when somebody did so after `not_since_ms`."""
+
+    def leader(self, job: Job) -> str | None:
+        """Return the id of the job whose answer this one waits for, perhaps itself; None when the flight is over."""
+
+    def hand_over(self, job: Job) -> str | None:
+        """Make the first unfinished request that joined this one the leader; return its id, or None."""
+
     def finish(self, job: Job, usage: UsageRecord) -> bool:
-        """Write a finished job and its usage record in one transaction; return False when it was finished before."""
+        """Write a finished job and its usage record in one transaction.
+
+        Returns False when it was finished before, or is held by another worker than the job's.
+        """
 
     def followers(self, job: Job) -> Sequence[str]:
         """Return the ids of jobs that joined this one."""

@@ -107,6 +107,7 @@ class InferSettings(MoneySettings):
     job_table: str
     usage_table: str
     cache_table: str
+    status_table: str
     cache_ttl_hours: CacheTtlHours = 24
     ollama_base_url: HttpUrl
 

@@ -1,7 +1,6 @@
 """The job and usage tables: requests on their way, flights that equal ones join, and what each request used."""
 
 from array import array
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -9,32 +8,30 @@ from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
 from llm_router.adapters.dynamodb import is_condition_failure, store_errors, to_item, transact
+from llm_router.adapters.dynamodb_flights import JOB_TTL_SECONDS, DynamoFlights
 from llm_router.errors import ConflictError, NotFoundError, RequestTooLargeError, StoreError
 from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
 from llm_router.ports import Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
-JOB_TTL_SECONDS: Final = 24 * 3600
 USAGE_TTL_SECONDS: Final = 395 * 24 * 3600
 """Thirteen months, so that a month can be compared with the same one a year before."""
-FLIGHT_LEASE_MS: Final = 15 * 60 * 1000
-"""Longer than a job waits and runs when nothing is broken; after it an equal request takes the flight over."""
 MAX_DOCUMENT_BYTES: Final = 280_000
 """An item may have 400 KB; this leaves room for the answer."""
 _CLAIM_ATTEMPTS: Final = 5
 
 
-class DynamoJobStore:
+class DynamoJobStore(DynamoFlights):
     """JobStore over the job table (key `job_id`) and the usage table (key `request_id`)."""
 
     def __init__(self, client: "DynamoDBClient", *, job_table: str, usage_table: str, clock: Clock) -> None:
-        self._client = client
-        self._jobs = job_table
+        super().__init__(client, job_table=job_table, clock=clock)
         self._usage = usage_table
-        self._clock = clock
 
     def open(self, job: Job) -> bool:
         """Store a queued job; return True when it is to be run, False when it joined an equal one."""
@@ -48,7 +45,7 @@ class DynamoJobStore:
             if leader is None:
                 return True
             # The flight may have closed between the two calls; then it can be claimed.
-            if self._join(job, job.flight, leader):
+            if self._join(job, leader):
                 return False
         raise StoreError("claiming a flight failed")
 
@@ -67,7 +64,7 @@ class DynamoJobStore:
             raise NotFoundError("no such request")
         return _job(item)
 
-    def start(self, job_id: str, *, lease_until_ms: int) -> Job:
+    def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:
         """Mark a job running for one worker.
 
         Raises:
@@ -75,83 +72,82 @@ class DynamoJobStore:
             ConflictError: it is finished, or another worker's lease on it still holds.
         """
         self.get(job_id)
-        item = self._update(
+        return self._update(
             job_id,
-            "SET #status = :running, lease_until_ms = :lease",
+            "SET #status = :running, worker = :worker, lease_until_ms = :lease, started_at_ms = :now",
             "#status = :queued OR (#status = :running AND lease_until_ms < :now)",
             {
-                ":running": {"S": JobStatus.RUNNING},
-                ":queued": {"S": JobStatus.QUEUED},
-                ":lease": {"N": str(lease_until_ms)},
-                ":now": {"N": str(self._clock())},
+                ":running": JobStatus.RUNNING.value,
+                ":queued": JobStatus.QUEUED.value,
+                ":worker": worker,
+                ":lease": lease_until_ms,
+                ":now": self._clock(),
             },
         )
-        return _job(item)
 
-    def write_progress(self, job_id: str, partial_text: str) -> None:
-        """Show text so far.
+    def renew(self, job: Job, *, lease_until_ms: int, partial_text: str | None = None) -> Job:
+        """Keep a running job for its worker, show the text so far if there is any new, and return the job as it is.
 
         Raises:
-            ConflictError: the job is not running any more.
+            ConflictError: the job is not this worker's any more.
         """
-        self._update(
-            job_id,
-            "SET partial_text = :text",
-            "#status = :running",
-            {":running": {"S": JobStatus.RUNNING}, ":text": {"S": partial_text}},
-        )
+        values = {":running": JobStatus.RUNNING.value, ":worker": job.worker, ":lease": lease_until_ms}
+        expression = "SET lease_until_ms = :lease"
+        if partial_text is not None:
+            expression += ", partial_text = :text"
+            values[":text"] = partial_text
+        return self._update(job.job_id, expression, "#status = :running AND worker = :worker", values)
+
+    def request_cancel(self, job_id: str) -> Job:
+        """Ask the worker of a running job to stop, and return the job as it is; other jobs are left alone."""
+        try:
+            return self._update(
+                job_id,
+                "SET cancel_requested = :yes",
+                "#status = :running",
+                {":running": JobStatus.RUNNING.value, ":yes": 1},
+            )
+        except ConflictError:
+            return self.get(job_id)
+
+    def claim_redispatch(self, job_id: str, *, not_since_ms: int) -> bool:
+        """Note that a job is dispatched again; return False when somebody did so after `not_since_ms`."""
+        try:
+            self._update(
+                job_id,
+                "SET dispatched_at_ms = :now",
+                "attribute_exists(#status) AND (attribute_not_exists(dispatched_at_ms) OR dispatched_at_ms <= :since)",
+                {":now": self._clock(), ":since": not_since_ms},
+            )
+        except ConflictError:
+            return False
+        return True
 
     def finish(self, job: Job, usage: UsageRecord) -> bool:
-        """Write a finished job and its usage record in one transaction; return False when it was finished before."""
+        """Write a finished job and its usage record in one transaction.
+
+        Returns False when it was finished before, or is held by another worker than the job's.
+        """
         values = to_item(_outcome(job))
         assignments = ", ".join(f"{name} = :{name}" for name in values)
         # A failed job keeps the text so far; a whole answer takes its place.
-        outdated = "lease_until_ms, partial_text" if job.answer else "lease_until_ms"
+        outdated = "lease_until_ms, worker, partial_text" if job.answer else "lease_until_ms, worker"
+        mine = {":worker": {"S": job.worker}} if job.worker else {}
+        held = "worker = :worker" if job.worker else "lease_until_ms < :now"
         update: TransactWriteItemTypeDef = {
             "Update": {
                 "TableName": self._jobs,
                 "Key": {"job_id": {"S": job.job_id}},
                 "UpdateExpression": f"SET #status = :status, {assignments} REMOVE {outdated}",
-                "ConditionExpression": "#status IN (:queued, :running, :escalated)",
+                "ConditionExpression": f"#status IN (:queued, :escalated) OR (#status = :running AND {held})",
                 "ExpressionAttributeNames": {"#status": "status"},
                 "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}
                 | {f":{status}": {"S": status} for status in JobStatus if not status.finished}
-                | {":status": {"S": job.status}},
+                | {":status": {"S": job.status}}
+                | (mine or {":now": {"N": str(self._clock())}}),
             }
         }
         return transact(self._client, "finishing a job", [update, self._put_usage(usage)])
-
-    def followers(self, job: Job) -> Sequence[str]:
-        """Return the ids of jobs that joined this one."""
-        flight = self._get(_flight_key(job.flight)) if job.flight else None
-        if flight is None or flight["leader"]["S"] != job.job_id:
-            return []
-        return sorted(flight.get("followers", {}).get("SS", []))
-
-    def close_flight(self, job: Job, *, followers: Sequence[str]) -> bool:
-        """End the joining of this job; return False when others than `followers` have joined meanwhile."""
-        if job.flight is None:
-            return True
-        # Followers are only ever added, so their number tells whether somebody new came.
-        unchanged = "size(followers) = :count" if followers else "attribute_not_exists(followers)"
-        count = {":count": {"N": str(len(followers))}} if followers else {}
-        with store_errors("closing a flight"):
-            try:
-                self._client.delete_item(
-                    TableName=self._jobs,
-                    Key={"job_id": {"S": _flight_key(job.flight)}},
-                    ConditionExpression=f"leader = :leader AND {unchanged}",
-                    ExpressionAttributeValues={":leader": {"S": job.job_id}, **count},
-                )
-            except ClientError as error:
-                if is_condition_failure(error):
-                    return not self._leads(job, job.flight)
-                raise
-        return True
-
-    def _leads(self, job: Job, flight: str) -> bool:
-        item = self._get(_flight_key(flight))
-        return item is not None and item["leader"]["S"] == job.job_id
 
     def _insert(self, put: "PutTypeDef") -> None:
         with store_errors("storing a job"):
@@ -166,28 +162,23 @@ class DynamoJobStore:
         if not transact(self._client, what, actions):
             raise ConflictError("a request with this id exists")
 
-    def _get(self, key: str) -> dict[str, Any] | None:
-        with store_errors("reading a job"):
-            return self._client.get_item(TableName=self._jobs, Key={"job_id": {"S": key}}, ConsistentRead=True).get(
-                "Item"
-            )
-
-    def _update(self, job_id: str, expression: str, condition: str, values: dict[str, Any]) -> dict[str, Any]:
+    def _update(self, job_id: str, expression: str, condition: str, values: dict[str, Any]) -> Job:
         with store_errors("updating a job"):
             try:
-                return self._client.update_item(
+                item = self._client.update_item(
                     TableName=self._jobs,
                     Key={"job_id": {"S": job_id}},
                     UpdateExpression=expression,
                     ConditionExpression=condition,
                     ExpressionAttributeNames={"#status": "status"},
-                    ExpressionAttributeValues=values,
+                    ExpressionAttributeValues=to_item(values),
                     ReturnValues="ALL_NEW",
                 )["Attributes"]
             except ClientError as error:
                 if is_condition_failure(error):
                     raise ConflictError("the request is finished or in other hands") from error
                 raise
+        return _job(item)
 
     def _put_job(self, job: Job) -> "TransactWriteItemTypeDef":
         # The embedding travels as packed float32: a sixth of its digits, and exact.
@@ -220,50 +211,6 @@ class DynamoJobStore:
             }
         }
 
-    def _claim(self, job: Job, flight: str) -> dict[str, Any] | None:
-        """Make the job the flight's leader and return None, or return the leader there is."""
-        now_ms = self._clock()
-        values = {":leader": job.job_id, ":lease": now_ms + FLIGHT_LEASE_MS, ":now": now_ms}
-        values[":expires_at"] = now_ms // 1000 + JOB_TTL_SECONDS
-        with store_errors("claiming a flight"):
-            try:
-                # An update, not a put: requests that joined a flight whose leader died stay with its next leader.
-                # Its own claim passes, which the SDK may repeat when only the answer was lost.
-                self._client.update_item(
-                    TableName=self._jobs,
-                    Key={"job_id": {"S": _flight_key(flight)}},
-                    UpdateExpression="SET leader = :leader, lease_until_ms = :lease, expires_at = :expires_at",
-                    ConditionExpression="attribute_not_exists(job_id) OR lease_until_ms < :now OR leader = :leader",
-                    ExpressionAttributeValues=to_item(values),
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except ClientError as error:
-                if is_condition_failure(error):
-                    leader: dict[str, Any] = error.response["Item"]["leader"]  # type: ignore[typeddict-item] # the failed condition's item
-                    return leader
-                raise
-        return None
-
-    def _join(self, job: Job, flight: str, leader: dict[str, Any]) -> bool:
-        with store_errors("joining a flight"):
-            try:
-                self._client.update_item(
-                    TableName=self._jobs,
-                    Key={"job_id": {"S": _flight_key(flight)}},
-                    UpdateExpression="ADD followers :job",
-                    ConditionExpression="leader = :leader",
-                    ExpressionAttributeValues={":job": {"SS": [job.job_id]}, ":leader": leader},
-                )
-            except ClientError as error:
-                if is_condition_failure(error):
-                    return False
-                raise
-        return True
-
-
-def _flight_key(fingerprint: str) -> str:
-    return f"flight#{fingerprint}"
-
 
 def _outcome(job: Job) -> dict[str, Any]:
     """Return the attributes that change when a job ends."""
@@ -281,6 +228,10 @@ def _job(item: dict[str, Any]) -> Job:
         job,
         status=JobStatus(item["status"]["S"]),
         embedding=_floats(item["embedding"]["B"]) if "embedding" in item else None,
+        worker=item["worker"]["S"] if "worker" in item else None,
+        lease_until_ms=int(item["lease_until_ms"]["N"]) if "lease_until_ms" in item else 0,
+        cancel_requested="cancel_requested" in item,
+        started_at_ms=int(item["started_at_ms"]["N"]) if "started_at_ms" in item else None,
         partial_text=item["partial_text"]["S"] if "partial_text" in item else "",
         answer=msgspec.json.decode(item["answer"]["S"], type=Answer) if "answer" in item else None,
         failure=msgspec.json.decode(item["failure"]["S"], type=Failure) if "failure" in item else None,

@@ -1,0 +1,86 @@
+"""What a caller may do with a request that is on its way: look at it, and cancel it."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from llm_router.errors import NotFoundError
+from llm_router.jobs import cancelled, settle, usage_record
+from llm_router.models import Failure, Job, JobStatus, is_request_id
+from llm_router.ports import Clock, Dispatch, JobStore
+
+OVERDUE_MS: Final = 60_000
+"""A job that nobody has begun for so long is dispatched again: its message may be lost, or hidden by a dead worker."""
+_CANCELLED: Final = Failure(code="cancelled", message="the request was cancelled")
+
+
+class Requests(Struct, frozen=True):
+    """Requests of one tenant's at a time; looking at one that is stuck gets it going again."""
+
+    jobs: JobStore
+    dispatch: Dispatch
+    clock: Clock
+
+    def look(self, job_id: str, tenant: str) -> Job:
+        """Return a request as it stands.
+
+        Raises:
+            NotFoundError: it is unknown, expired, or another tenant's.
+        """
+        if not is_request_id(job_id):
+            raise NotFoundError("no such request")
+        job = self.jobs.get(job_id)
+        if job.tenant != tenant:
+            raise NotFoundError("no such request")
+        return self.revive(job)
+
+    def cancel(self, job_id: str, tenant: str) -> Job:
+        """End a request, or have its worker end it, and return it as it stands; a finished one stays as it is.
+
+        Raises:
+            NotFoundError: it is unknown, expired, or another tenant's.
+        """
+        job = self.look(job_id, tenant)
+        if job.status is JobStatus.RUNNING and not self._is_abandoned(job):
+            return self.jobs.request_cancel(job_id)
+        if job.status.finished:
+            return job
+        ended = cancelled(job, _CANCELLED, self.clock())
+        if not self.jobs.finish(ended, usage_record(ended)):
+            return self.jobs.request_cancel(job_id)  # a worker took it up in between
+        self._pass_on(ended)
+        return ended
+
+    def revive(self, job: Job) -> Job:
+        """Return the job, after getting it going again where its worker died or its message was lost."""
+        if job.status.finished:
+            return job
+        leader = self._leader(job)
+        if leader.status.finished:
+            # The worker died after the answer, before it told those who had joined.
+            settle(self.jobs, leader, self.clock)
+            return self.jobs.get(job.job_id)
+        waited_ms = self.clock() - leader.created_at_ms
+        is_overdue = leader.status is JobStatus.QUEUED and waited_ms >= OVERDUE_MS
+        if is_overdue or self._is_abandoned(leader):
+            self._dispatch_again(leader)
+        return job
+
+    def _leader(self, job: Job) -> Job:
+        leader = self.jobs.leader(job)
+        return job if leader in {None, job.job_id} else self.jobs.get(str(leader))
+
+    def _is_abandoned(self, job: Job) -> bool:
+        return job.status is JobStatus.RUNNING and job.lease_until_ms < self.clock()
+
+    def _dispatch_again(self, job: Job) -> None:
+        if self.jobs.claim_redispatch(job.job_id, not_since_ms=self.clock() - OVERDUE_MS):
+            self.dispatch(job.job_id)
+
+    def _pass_on(self, ended: Job) -> None:
+        """Let the next request of the same flight have the answer."""
+        heir = self.jobs.hand_over(ended)
+        if heir is None:
+            settle(self.jobs, ended, self.clock)
+        else:
+            self.dispatch(heir)

@@ -1,0 +1,144 @@
+import pytest
+
+from llm_router.errors import NotFoundError
+from llm_router.jobs import succeeded, usage_record
+from llm_router.models import Job, JobStatus
+from llm_router.requests import OVERDUE_MS, Requests
+from tests.builders import make_answer, make_job
+from tests.fakes import NOW_MS, FakeJobStore, SettableClock
+
+ONE, TWO, THREE = (f"req_{digit * 32}" for digit in "123")
+
+
+class World:
+    """Requests of one flight: the first leads, the others have joined."""
+
+    def __init__(self, *names: str) -> None:
+        self.clock = SettableClock()
+        self.jobs = FakeJobStore(self.clock)
+        self.dispatched: list[str] = []
+        self.requests = Requests(self.jobs, self.dispatched.append, self.clock)
+        for name in names:
+            self.jobs.open(make_job(name))
+
+    def start(self, name: str = ONE) -> Job:
+        """Let a worker take a job up."""
+        return self.jobs.start(name, worker="w", lease_until_ms=self.clock() + 1_000)
+
+    def statuses(self, *names: str) -> list[JobStatus]:
+        """Return where requests stand."""
+        return [self.jobs.get(name).status for name in names]
+
+
+@pytest.mark.parametrize("method", ["look", "cancel"])
+@pytest.mark.parametrize(
+    ("job_id", "tenant"), [(ONE, "other"), (TWO, "default"), ("flight#fingerprint", "default"), ("", "default")]
+)
+def test_only_one_s_own_requests(method: str, job_id: str, tenant: str) -> None:
+    """An unknown id, another tenant's and what is no id at all look the same, to looking and to cancelling."""
+    world = World(ONE)
+    with pytest.raises(NotFoundError, match=r"^no such request$"):
+        getattr(world.requests, method)(job_id, tenant)
+
+    assert [JobStatus.QUEUED] == world.statuses(ONE)
+
+
+def test_looking_leaves_a_healthy_request_alone() -> None:
+    """Requests that wait their turn or are worked on are only looked at."""
+    world = World(ONE, TWO)
+    looks = [world.requests.look(name, "default").status for name in (ONE, TWO)]
+    world.start()
+    looks.append(world.requests.look(ONE, "default").status)
+
+    assert [JobStatus.QUEUED, JobStatus.QUEUED, JobStatus.RUNNING] == looks
+    assert [] == world.dispatched
+
+
+@pytest.mark.parametrize("looked_at", [ONE, TWO])
+def test_request_of_a_dead_worker_is_dispatched_again(looked_at: str) -> None:
+    """Once the worker's lease is over, a look at the request, or at one that joined it, dispatches it again, once."""
+    world = World(ONE, TWO)
+    world.start()
+    world.clock.advance(1_001)
+    for _ in range(3):
+        world.requests.look(looked_at, "default")
+
+    assert [ONE] == world.dispatched
+
+
+def test_lost_message_is_sent_again() -> None:
+    """A request that nobody has begun for a minute is dispatched again, and once more a minute later."""
+    world = World(ONE)
+    for _ in range(3):
+        world.clock.advance(OVERDUE_MS)
+        world.requests.look(ONE, "default")
+
+    assert [ONE] * 3 == world.dispatched
+
+
+def test_worker_that_died_before_telling_others() -> None:
+    """When the leader is finished but a worker died before telling those who joined, a look tells them."""
+    world = World(ONE, TWO)
+    job = world.start()
+    finished = succeeded(job, make_answer(), NOW_MS)
+    world.jobs.finish(finished, usage_record(finished))
+
+    assert JobStatus.SUCCEEDED is world.requests.look(TWO, "default").status
+    assert world.jobs.usage[TWO].joined
+
+
+def test_cancel_of_a_waiting_request() -> None:
+    """A request that waits ends at once, leaves a record that cost nothing, and frees its question for the next."""
+    world = World(ONE)
+    ended = world.requests.cancel(ONE, "default")
+
+    assert JobStatus.CANCELLED is ended.status is world.jobs.usage[ONE].status
+    assert 0 == world.jobs.usage[ONE].actual_nano_usd
+    assert world.jobs.open(make_job(THREE))
+
+
+def test_cancel_of_a_waiting_leader() -> None:
+    """When the leader is cancelled before it began, the next who joined is dispatched in its place."""
+    world = World(ONE, TWO, THREE)
+    world.requests.cancel(ONE, "default")
+
+    assert [JobStatus.CANCELLED, JobStatus.QUEUED, JobStatus.QUEUED] == world.statuses(ONE, TWO, THREE)
+    assert [TWO] == world.dispatched
+    assert TWO == world.jobs.leader(make_job(THREE))
+
+
+def test_cancel_of_one_that_joined() -> None:
+    """Cancelling a request that joined another leaves the other alone."""
+    world = World(ONE, TWO)
+    world.requests.cancel(TWO, "default")
+
+    assert [JobStatus.QUEUED, JobStatus.CANCELLED] == world.statuses(ONE, TWO)
+    assert [] == world.dispatched
+
+
+def test_cancel_of_a_running_request() -> None:
+    """A running request is ended by its worker, which is asked to."""
+    world = World(ONE)
+    world.start()
+    asked = world.requests.cancel(ONE, "default")
+
+    assert (JobStatus.RUNNING, True) == (asked.status, asked.cancel_requested)
+
+
+def test_cancel_of_a_request_whose_worker_is_dead() -> None:
+    """Nobody would hear the wish, so the request ends at once."""
+    world = World(ONE)
+    world.start()
+    world.clock.advance(1_001)
+
+    assert JobStatus.CANCELLED is world.requests.cancel(ONE, "default").status
+
+
+def test_cancel_of_a_finished_request() -> None:
+    """A finished request stays as it is, however often it is cancelled."""
+    world = World(ONE)
+    finished = succeeded(world.start(), make_answer(), NOW_MS)
+    world.jobs.finish(finished, usage_record(finished))
+
+    assert [JobStatus.SUCCEEDED] * 2 == [world.requests.cancel(ONE, "default").status for _ in range(2)]
+    assert [ONE] == list(world.jobs.usage)
