@@ -87,16 +87,16 @@ def guarded_box(settings: InferSettings) -> "LanguageModel":
 
 
 class UnavailableEmbedder:
-    """Stands in for an embedding model that cannot be loaded, so that prompts are still answered.
+    """Stands in for an embedding model that cannot be loaded, so that exact hits are still served.
 
-    Its version keeps the answers stored meanwhile apart: they are found again by their exact words, until the model
-    is back.
+    Args:
+        error: What loading the model raised.
+        version: The model's, where its folder still tells; otherwise answers are kept apart until it is back.
     """
 
-    version = "unavailable"
-
-    def __init__(self, error: EmbeddingError) -> None:
+    def __init__(self, error: EmbeddingError, version: str | None = None) -> None:
         self._error = error
+        self.version = version or "unavailable"
 
     def sees(self, text: str) -> bool:  # noqa: ARG002 - the protocol's
         """Raise the error that loading the model raised."""
@@ -110,12 +110,12 @@ class UnavailableEmbedder:
 def embedder(settings: EmbeddingSettings) -> "Embedder":
     """Open the embedding model."""
     # Only functions with the embedding layer have onnxruntime.
-    from llm_router.adapters.onnx_embedder import OnnxEmbedder  # noqa: PLC0415
+    from llm_router.adapters.onnx_embedder import OnnxEmbedder, version_in  # noqa: PLC0415
 
     try:
         return OnnxEmbedder(settings.model_dir)
     except EmbeddingError as error:
-        return UnavailableEmbedder(error)
+        return UnavailableEmbedder(error, version_in(settings.model_dir))
 
 
 def semantic_cache(settings: CacheSettings) -> SemanticCache:

@@ -79,6 +79,15 @@ class OnnxEmbedder:
             raise EmbeddingError("the text could not be embedded") from error
 
 
+def version_in(model_dir: Path) -> str | None:
+    """Return the version that a model folder names, even where the rest of it is broken; None where it names none."""
+    try:
+        version: str = json.loads((model_dir / "manifest.json").read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return version
+
+
 def _open_session(model: Path) -> ort.InferenceSession:
     """Open an already optimised graph for one thread, as many as a function with under two vCPUs can use."""
     options = ort.SessionOptions()
