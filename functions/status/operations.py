@@ -85,6 +85,7 @@ OPERATIONS: Final = (
         parameters=(_JOB_ID,),
         responses={200: (ChatResponse, PendingResponse), 202: (PendingResponse,)},
         errors=(404, 503),
+        meanings={200: "The request as it ended.", 202: "Its worker has been told, and will stop."},
     ),
     Operation(
         method="post",
