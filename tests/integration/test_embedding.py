@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from layers.embedding import build_model
-from llm_router.adapters.onnx_embedder import MAX_CHARACTERS, OnnxEmbedder
+from llm_router.adapters.onnx_embedder import MAX_CHARACTERS, OnnxEmbedder, version_in
 from llm_router.errors import EmbeddingError
 
 ROOT = Path(__file__).parents[2]
@@ -189,6 +189,18 @@ def test_a_broken_model_folder_is_an_embedding_error(model_copy: Path, break_it:
 
     with pytest.raises(EmbeddingError, match=r"^the embedding model is missing or broken$"):
         OnnxEmbedder(model_copy)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "version"),
+    [('{"version": "minilm-1"}', "minilm-1"), ("{}", None), ("[]", None), ("not JSON", None), (None, None)],
+)
+def test_version_of_a_broken_folder(tmp_path: Path, manifest: str | None, version: str | None) -> None:
+    """A folder whose model cannot be loaded still names its version, as long as its manifest does."""
+    if manifest is not None:
+        (tmp_path / "manifest.json").write_text(manifest)
+
+    assert version_in(tmp_path) == version
 
 
 @pytest.mark.parametrize(

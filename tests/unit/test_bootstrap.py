@@ -12,6 +12,7 @@ def test_unavailable_embedder(method: str) -> None:
         getattr(embedder, method)("text")
 
     assert "unavailable" == embedder.version
+    assert "minilm-1" == UnavailableEmbedder(EmbeddingError("no model"), "minilm-1").version
 
 
 def test_clock() -> None:
