@@ -20,6 +20,7 @@ from llm_router.ports import (
     Candidate,
     Clock,
     Embedder,
+    IdempotencyStore,
     JobStore,
     LanguageModel,
     Rollup,
@@ -275,6 +276,25 @@ class _Flight:
         self.followers: set[str] = set()
 
 
+class FakeIdempotencyStore:
+    """IdempotencyStore in a dictionary."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._claims: dict[tuple[str, str], tuple[str, str, int]] = {}
+
+    def claim(self, tenant: str, key: str, body_sha256: str, job_id: str) -> str:
+        """Give the key to a job, unless it has one."""
+        now_s = self._clock() // 1000
+        owner, body, expires_at = self._claims.get((tenant, key), (job_id, body_sha256, now_s))
+        if expires_at <= now_s:
+            owner, body, expires_at = job_id, body_sha256, now_s + JOB_LIFE_MS // 1000
+        if body != body_sha256:
+            raise ConflictError("was used with another body", field="idempotency-key")
+        self._claims[tenant, key] = owner, body, expires_at
+        return owner
+
+
 class FakeBreaker:
     """Breaker that is open for as long as the test says."""
 
@@ -392,8 +412,18 @@ if TYPE_CHECKING:
         type[Embedder],
         type[CacheStore],
         type[JobStore],
+        type[IdempotencyStore],
         type[LanguageModel],
         type[RollupStore],
         type[StatusStore],
         type[Box],
-    ] = (FakeEmbedder, FakeCacheStore, FakeJobStore, FakeModel, FakeRollupStore, FakeStatusStore, FakeBox)
+    ] = (
+        FakeEmbedder,
+        FakeCacheStore,
+        FakeJobStore,
+        FakeIdempotencyStore,
+        FakeModel,
+        FakeRollupStore,
+        FakeStatusStore,
+        FakeBox,
+    )

@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chat.invoke import invoke
 from chat.wiring import ask, pipeline, requests
-from llm_router import api
+from llm_router import api, idempotency
 from llm_router.models import ChatRequest, Source
 from llm_router.responses import PendingResponse, describe
 from llm_router.settings import environment, on_lambda
@@ -21,7 +21,8 @@ def chat() -> Response[str]:
     event = app.current_event.raw_event
     request = api.parse_body(event, ChatRequest)
     wait_seconds = 0.0 if "respond-async" in event["headers"].get("prefer", "").lower() else request.wait_seconds
-    job = ask(request, tenant=api.tenant_of(event), source=Source.HTTP, wait_seconds=wait_seconds)
+    key = idempotency.key_of(event["headers"])
+    job = ask(request, tenant=api.tenant_of(event), source=Source.HTTP, wait_seconds=wait_seconds, key=key)
     if job.failure is not None:
         failure = job.failure
         status = api.failure_status(failure)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from chat.waiting import Waiter
 from llm_router import bootstrap
 from llm_router.errors import StoreError
+from llm_router.idempotency import KeyedRequests
 from llm_router.models import ChatRequest, Job, Source
 from llm_router.observability import count
 from llm_router.pipeline import Pipeline
@@ -27,9 +28,19 @@ def requests() -> Requests:
     return Requests(built.jobs, built.dispatch, built.clock)
 
 
-def ask(request: ChatRequest, *, tenant: str, source: Source, wait_seconds: float) -> Job:
-    """Submit a prompt, count what had to be done without, and wait for its job."""
-    job = pipeline().submit(request, tenant=tenant, source=source)
+@lru_cache
+def keyed_requests() -> KeyedRequests:
+    """Build what remembers idempotency keys, once per environment."""
+    settings = ChatSettings.from_env(environment())
+    return KeyedRequests(bootstrap.idempotency_store(settings.job_table), pipeline())
+
+
+def ask(request: ChatRequest, *, tenant: str, source: Source, wait_seconds: float, key: str | None = None) -> Job:
+    """Submit a prompt, once per idempotency key, count what had to be done without, and wait for its job."""
+    if key is None:
+        job = pipeline().submit(request, tenant=tenant, source=source)
+    else:
+        job = keyed_requests().submit(request, tenant=tenant, source=source, key=key)
     for part in job.degraded:
         count("CacheDegraded", part=part)
     waited = Waiter(pipeline().jobs, bootstrap.now_ms, time.sleep).wait(job, wait_seconds)

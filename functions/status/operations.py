@@ -56,6 +56,12 @@ _PREFER: Final = {
     "description": "`respond-async` answers 202 at once.",
     "schema": {"type": "string"},
 }
+_IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same key with the same body is the same request, for 24 hours; with another body it is a 409.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
 
 OPERATIONS: Final = (
     Operation(
@@ -64,10 +70,10 @@ OPERATIONS: Final = (
         summary="Answer a prompt from the cache or a model",
         body=ChatRequest,
         example=_EXAMPLE,
-        parameters=(_PREFER,),
+        parameters=(_PREFER, _IDEMPOTENCY_KEY),
         responses={200: (ChatResponse,), 202: (PendingResponse,)},
         errors=(*_BODY_ERRORS, 409, 502, 503, 504),
-        meanings={200: "The answer."},
+        meanings={200: "The answer.", 409: "The idempotency key was used with another body."},
     ),
     Operation(
         method="get",

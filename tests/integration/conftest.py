@@ -101,6 +101,8 @@ def forget() -> None:
         bootstrap.dynamodb,
         bootstrap.sqs,
         chat.wiring.pipeline,
+        chat.wiring.requests,
+        chat.wiring.keyed_requests,
         cache_lookup.app.inspector,
         infer.app.runner,
         aggregate_costs.app.rollups,

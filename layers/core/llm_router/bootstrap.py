@@ -10,6 +10,7 @@ import boto3
 from botocore.config import Config
 
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
+from llm_router.adapters.dynamodb_idempotency import DynamoIdempotencyStore
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
@@ -136,6 +137,11 @@ def cache_store(table: str) -> DynamoCacheStore:
 def job_store(job_table: str, usage_table: str) -> DynamoJobStore:
     """Return the job and usage tables."""
     return DynamoJobStore(dynamodb(), job_table=job_table, usage_table=usage_table, clock=now_ms)
+
+
+def idempotency_store(job_table: str) -> DynamoIdempotencyStore:
+    """Return the keys in the job table."""
+    return DynamoIdempotencyStore(dynamodb(), job_table=job_table, clock=now_ms)
 
 
 def rollup_store(table: str) -> DynamoRollupStore:

@@ -68,6 +68,10 @@ class ConflictError(RouterError):
 
     code = "conflict"
 
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
 
 class ModelError(RouterError):
     """The model gave no usable answer."""

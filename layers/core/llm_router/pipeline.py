@@ -30,10 +30,11 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     clock: Clock
     new_id: Callable[[], str]
 
-    def submit(self, request: ChatRequest, *, tenant: str, source: Source) -> Job:
-        """Accept a request and return its job as it stands now.
+    def submit(self, request: ChatRequest, *, tenant: str, source: Source, job_id: str | None = None) -> Job:
+        """Accept a request and return its job as it stands now; the job gets `job_id`, or a new one.
 
         Raises:
+            ConflictError: there is a job of this id.
             InvalidRequestError: the forced model is not configured.
             ModelUnavailableError: the cache has no answer, and the box is known to be down.
             StoreError: the job could not be stored or dispatched; nothing was started.
@@ -43,7 +44,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         model = self.router.choose(complexity, request.chars, request.force_model)
         lookup = self.cache.lookup(tenant, request, model, read=not request.skip_cache)
         job = Job(
-            job_id=self.new_id(),
+            job_id=job_id or self.new_id(),
             tenant=tenant,
             status=JobStatus.QUEUED,
             source=source,

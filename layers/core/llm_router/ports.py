@@ -173,6 +173,17 @@ class JobStore(Protocol):
         """End the joining of this job; return False when others than `followers` have joined meanwhile."""
 
 
+class IdempotencyStore(Protocol):
+    """Keeps which request a caller's key belongs to, for a day."""
+
+    def claim(self, tenant: str, key: str, body_sha256: str, job_id: str) -> str:
+        """Give the key to a job, unless it has one; return the id of the key's job.
+
+        Raises:
+            ConflictError: the key was used with another body.
+        """
+
+
 class RollupStore(Protocol):
     """Keeps counters by tenant, day and dimensions."""
 

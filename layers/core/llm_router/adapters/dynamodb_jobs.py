@@ -39,7 +39,7 @@ class DynamoJobStore(DynamoFlights):
         if job.flight is None:
             return True
         # Single writes, no transaction: a crowd of equal requests queues at the item instead of failing with conflicts.
-        # A crash in between leaves a job whose id nobody was told.
+        # A crash in between leaves a job that only its idempotency key leads to; who comes with it gets it going again.
         for _ in range(_CLAIM_ATTEMPTS):
             leader = self._claim(job, job.flight)
             if leader is None:

@@ -1,0 +1,65 @@
+"""One request per `Idempotency-Key`: a caller who asks again, because the first answer was lost, starts nothing new."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from llm_router.classification import Complexity
+from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
+from llm_router.models import ChatRequest, Job, Source
+from llm_router.pipeline import Pipeline
+from llm_router.ports import IdempotencyStore
+from llm_router.prompt import sha256_hex
+
+HEADER: Final = "idempotency-key"
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+def key_of(headers: Mapping[str, str]) -> str | None:
+    """Return the caller's key, None without one; names of headers are in lower case.
+
+    Raises:
+        InvalidRequestError: it is not 1 to 255 visible ASCII characters.
+    """
+    key = headers.get(HEADER)
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidRequestError("must have 1 to 255 visible ASCII characters", field=HEADER)
+    return key
+
+
+def body_sha256(request: ChatRequest) -> str:
+    """Return what two requests have in common when they ask the same, however long each is ready to wait."""
+    fields = msgspec.to_builtins(request)
+    del fields["wait_seconds"]
+    return sha256_hex(msgspec.json.encode(fields, order="sorted"))
+
+
+class KeyedRequests(Struct, frozen=True):
+    """Sends a prompt through the pipeline, unless its key has done so before."""
+
+    store: IdempotencyStore
+    pipeline: Pipeline
+
+    def submit(self, request: ChatRequest, *, tenant: str, source: Source, key: str) -> Job:
+        """Return the key's job as it stands now, and start it where nobody has.
+
+        Raises:
+            ConflictError: the key was used with another body.
+            RouterError: what `Pipeline.submit` raises; the key is then free for the same body to try again.
+        """
+        # A forced model that is refused must not take the key from the corrected request.
+        self.pipeline.router.choose(Complexity.SIMPLE, request.chars, request.force_model)
+        mine = self.pipeline.new_id()
+        job_id = self.store.claim(tenant, key, body_sha256(request), mine)
+        if job_id != mine:
+            try:
+                return self.pipeline.jobs.get(job_id)
+            except NotFoundError:
+                pass  # its first user crashed, or is about to store it: under one id only one of us can
+        try:
+            return self.pipeline.submit(request, tenant=tenant, source=source, job_id=job_id)
+        except ConflictError:
+            return self.pipeline.jobs.get(job_id)
