@@ -7,15 +7,11 @@ import argparse
 import asyncio
 import contextlib
 import signal
-import socket
-import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Final, Self
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -24,12 +20,13 @@ from starlette.routing import Route
 from infra.local.ollama_exchange import SUFFIX, Behaviour, Exchange
 from infra.local.ollama_memory import Memory, card
 from infra.local.ollama_shapes import Question, Shape, now
+from infra.local.server_thread import ServerThread
 
 VERSION: Final = f"0.31.0{SUFFIX}"
 MODELS: Final = ("tinyllama", "llama3.2")
 
 
-class OllamaStandIn:
+class OllamaStandIn(ServerThread):
     """The server in a thread of its own; a context manager.
 
     `behaviour` treats every question that nothing in `next_behaviours` is left for. `calls` are the questions that
@@ -60,64 +57,8 @@ class OllamaStandIn:
         self._memory = Memory(max_loaded)
         self._parallel = parallel
         self._slots = asyncio.Semaphore(parallel)
-        self._port = port
         self._installed_at = now()
-
-    @property
-    def base_url(self) -> str:
-        """Where it listens; the same again after it has refused for a while."""
-        return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def loads(self) -> Sequence[str]:
-        """Names of the models that were loaded, in order, repeated when loaded anew."""
-        return self._memory.loads
-
-    @contextlib.contextmanager
-    def refusing(self) -> Iterator[None]:
-        """Refuse connections for a while; what is under way is broken off."""
-        self._stop()
-        try:
-            yield
-        finally:
-            self._start()
-
-    def wait(self) -> None:
-        """Block until the server ends."""
-        self._thread.join()
-
-    def __enter__(self) -> Self:
-        self._start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stop()
-
-    def _start(self) -> None:
-        listener = socket.create_server(("127.0.0.1", self._port))
-        self._port = listener.getsockname()[1]
-        self._slots = asyncio.Semaphore(self._parallel)  # it belongs to the new thread's event loop
-        config = uvicorn.Config(
-            self._app(),
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            timeout_graceful_shutdown=0,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [listener]}, name="ollama-stand-in", daemon=True
-        )
-        self._thread.start()
-
-    def _stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-
-    def _app(self) -> Starlette:
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/", self._root),
                 Route("/api/version", self._version),
@@ -127,6 +68,20 @@ class OllamaStandIn:
                 Route("/api/generate", self._generate, methods=["POST"]),
             ]
         )
+        super().__init__(app, name="ollama-stand-in", port=port)
+
+    @property
+    def loads(self) -> Sequence[str]:
+        """Names of the models that were loaded, in order, repeated when loaded anew."""
+        return self._memory.loads
+
+    def wait(self) -> None:
+        """Block until the server ends."""
+        self._thread.join()
+
+    def _start(self) -> None:
+        self._slots = asyncio.Semaphore(self._parallel)  # it belongs to the new thread's event loop
+        super()._start()
 
     async def _root(self, _: Request) -> Response:
         return PlainTextResponse("Ollama is running")
