@@ -7,6 +7,7 @@ holds `pairs_*.jsonl` (`a`, `b`, `duplicate`, `kind`) and, if there is one, `str
 
 import argparse
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -147,18 +148,17 @@ def table(report: dict[str, Any]) -> str:
         if len(figures["by_kind"]) < 20:
             lines += [_row(f"- {kind}", each["pairs"], each) for kind, each in figures["by_kind"].items()]
     if "stream" in report:
-        stream = report["stream"]
-        cells = [
-            _percent(stream[how][what])
-            for what in ("hit_rate", "wrong_among_hits")
-            for how in ("threshold_only", "verified")
-        ]
-        lines += [
-            "",
-            f"stream: hit rate {cells[0]} by the threshold, {cells[1]} verified (ceiling {_percent(stream['ceiling'])}); "
-            f"wrong among hits {cells[2]} and {cells[3]}",
-        ]
+        lines += ["", _stream_line(report["stream"])]
     return "\n".join(lines)
+
+
+def _stream_line(stream: dict[str, Any]) -> str:
+    bare, verified = stream["threshold_only"], stream["verified"]
+    return (
+        f"stream: hit rate {_percent(bare['hit_rate'])} by the threshold, {_percent(verified['hit_rate'])} verified, "
+        f"{_percent(stream['ceiling'])} at best; wrong among hits {_percent(bare['wrong_among_hits'])} "
+        f"and {_percent(verified['wrong_among_hits'])}"
+    )
 
 
 def _row(name: str, count: int, figures: dict[str, Any]) -> str:
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     report = evaluate(arguments.data, Embeddings(OnnxEmbedder(MODEL_DIR).embed), PairVerifier())
-    print(table(report))
+    sys.stdout.write(f"{table(report)}\n")
     arguments.out.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     if arguments.plot:
         from tests.evaluation.plotting import plot  # noqa: PLC0415 - matplotlib is needed for the picture only

@@ -11,7 +11,9 @@ Rewrite = Callable[[str, random.Random], str | None]
 _METHOD = (
     "How do I", "How can I", "How to", "How do you", "What is the best way to", "What's the best way to",
     "How should I", "What are some ways to", "What should I do to", "What is a good way to", "How can one",
-    "What are the best ways to", "How could I", "What is the easiest way to", "Tips to", "What can I do to", "What are some good ways to", "How does one", "How can we", "How would you", "What are the ways to", "What are the steps to",
+    "What are the best ways to", "How could I", "What is the easiest way to", "Tips to", "What can I do to",
+    "What are some good ways to", "How does one", "How can we", "How would you", "What are the ways to",
+    "What are the steps to",
 )  # fmt: skip
 _THING = (
     "What is the", "What are the", "What are some of the", "Which is the", "What would be the", "Which are the",
@@ -19,12 +21,15 @@ _THING = (
 )  # fmt: skip
 _DEFINE = (
     "What is {}?", "What's {}?", "What does {} mean?", "Define {}", "Explain {}", "What is the meaning of {}?",
-    "What do you mean by {}?", "What exactly is {}?", "Explain the concept of {}", "What is meant by {}?", "What are {}?",
+    "What do you mean by {}?", "What exactly is {}?", "Explain the concept of {}", "What is meant by {}?",
+    "What are {}?",
 )  # fmt: skip
 _FILLERS = ("really", "actually", "exactly", "usually", "currently", "generally", "still", "even", "always", "ever")
 _TAILS = (
-    "these days", "in general", "in your opinion", "nowadays", "in simple terms", "in detail", "and why", "that you know of",
-    "in the world", "as a beginner", "from scratch", "properly", "step by step", "effectively", "in real life", "of all time",
+    "these days", "in general", "in your opinion", "nowadays", "in simple terms", "in detail", "and why",
+    "that you know of",
+    "in the world", "as a beginner", "from scratch", "properly", "step by step", "effectively",
+    "in real life", "of all time",
 )  # fmt: skip
 _GENERIC = (
     "good",

@@ -40,8 +40,10 @@ def refusal(asked: str, answered: str, similarity: float = 0.97) -> str | None:
         ("opposites", "Sort the records in ascending order", "Sort the records in descending order"),
         ("opposites", "Encrypt the archive with a key", "Decrypt the archive with a key"),
         ("opposites", "Least crowded beach near the harbour", "Most crowded beach near the harbour"),
-        ("programming language differs", "Reverse a string in Rust", "Reverse a string in Kotlin"),
+        ("language or framework differs", "Reverse a string in Rust", "Reverse a string in Swift"),
         ("programming language differs", "Sort a list in C++", "Sort a list in C#"),
+        ("unit differs", "Is 40 hours a week more than 5 hours a day?", "Is 40 hours a day more than 5 weeks a day?"),
+        ("food differs", "How long do I boil rice?", "How long do I boil pasta?"),
         ("programming language differs", "Write a loop in Python", "Write a loop"),
         ("human language differs", "Say good night in Welsh", "Say good night in Basque"),
         ("place differs", "Who governs Ohio?", "Who governs Utah?"),
@@ -64,6 +66,7 @@ def refusal(asked: str, answered: str, similarity: float = 0.97) -> str | None:
         ("symbols differ", "What does @ mean in a message?", "What does # mean in a message?"),
         ("formulas differ", "Solve (2+3)*4", "Solve 2+(3*4)"),
         ("colour differs", "Why is the red wire live?", "Why is the blue wire live?"),
+        ("condition differs", "What is the best free chess app?", "What is the best chess app?"),
         ("relative differs", "What do I write to my aunt?", "What do I write to my cousin?"),
     ],
 )
@@ -78,7 +81,7 @@ def test_refuses_what_changes_the_answer(reason: str, asked: str, answered: str)
         ("What's the capital of Peru?", "what is the capital of peru"),
         ("Whats a monad", "What is a monad?"),
         ("I don't get recursion", "i dont get recursion"),
-        ("Who’s the mayor of Ghent?", "Who's the mayor of Ghent??"),
+        ("Who\N{RIGHT SINGLE QUOTATION MARK}s the mayor of Ghent?", "Who's the mayor of Ghent??"),
         ("Please explain photosynthesis", "Explain photosynthesis, thanks!"),
         ("Could you tell me how tides work?", "How do tides work?"),
         ("Hi there, I was wondering, what is jazz?", "What is jazz? Thank you."),
@@ -153,10 +156,10 @@ def test_budget_that_was_never_tuned() -> None:
 
 def test_smaller_budget_refuses_more() -> None:
     """With next to no budget only near-identical wording is served."""
-    asked, answered = "How do I make money with a drone?", "What is the best way of earning money flying drones?"
+    asked, answered = "How can I learn chess quickly?", "What is the best way to learn chess?"
     strict = PairVerifier(budget=0.003)
 
-    assert (None, "wording too different") == (refusal(asked, answered, 0.93), strict.refusal(asked, answered, 0.93))
+    assert (None, "wording too different") == (refusal(asked, answered, 0.9), strict.refusal(asked, answered, 0.9))
 
 
 def test_very_long_prompts() -> None:

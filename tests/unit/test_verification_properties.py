@@ -75,8 +75,10 @@ def test_refuses_any_change_of_a_number(question: str, one: int, other: int, dat
     assert (one == other) == (VERIFIER.refusal(a, b, 1.0) is None)
 
 
-SPELT = ("zero", "two", "three", "nine", "ten", "twelve", "thirteen", "nineteen", "twenty", "twenty-one", "ninety", "two hundred",
-         "three thousand and five", "four million")  # fmt: skip
+SPELT = (
+    "zero", "two", "three", "nine", "ten", "twelve", "thirteen", "nineteen", "twenty", "twenty-one", "ninety",
+    "two hundred", "three thousand and five", "four million",
+)  # fmt: skip
 DIGITS = ("0", "2", "3", "9", "10", "12", "13", "19", "20", "21", "90", "200", "3005", "4000000")
 
 

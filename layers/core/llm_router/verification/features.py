@@ -79,7 +79,7 @@ def features(a: Reading, b: Reading, similarity: float, weight: Callable[[str], 
         weight_more,
         names_fewer,
         names_more,
-        len(a.things ^ b.things),
+        len(a.things.keys() ^ b.things.keys()),
         a.asks != b.asks,
         (a.asks == "asks-whether") != (b.asks == "asks-whether"),
         (a.asks == "asks-method") != (b.asks == "asks-method"),
@@ -133,7 +133,7 @@ def _moved_share(a: Sequence[str], b: Sequence[str]) -> float:
 
 def _out_of_order(a: Sequence[str], b: Sequence[str]) -> int:
     """Return how many common words must be taken out for the others to stand in the same order."""
-    places = {word: place for place, word in enumerate(b)}
+    places = {word: place for place, word in enumerate(dict.fromkeys(b))}
     order = [places[word] for word in dict.fromkeys(a) if word in places]
     tails: list[int] = []
     for place in order:

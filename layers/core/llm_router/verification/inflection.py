@@ -8,6 +8,8 @@ _KEPT: Final = frozenset(
 )
 _SIBILANT_PLURALS: Final = ("sses", "shes", "ches", "xes", "zzes")
 _VOWELS: Final = frozenset("aeiouy")
+_SHORT: Final = 3
+"""Words up to this length keep their ending: gas, die, red."""
 _IRREGULAR: Final = {
     form: base
     for base, forms in {
@@ -33,9 +35,9 @@ _IRREGULAR: Final = {
 @lru_cache(maxsize=4096)
 def singular(word: str) -> str:
     """Return a word without a plural -s; verbs in the third person lose theirs too."""
-    if len(word) < 4 or word in _KEPT or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+    if len(word) <= _SHORT or word in _KEPT or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
-    if word.endswith("ies") and len(word) > 4:
+    if word.endswith("ies") and len(word) > _SHORT + 1:
         return f"{word[:-3]}y"
     if word.endswith(_SIBILANT_PLURALS):
         return word[:-2]
@@ -49,9 +51,9 @@ def stem(word: str) -> str:
     word = _IRREGULAR.get(word, word)
     for ending in ("ing", "ed", "ly"):
         root = word.removesuffix(ending)
-        if root != word and len(root) > 2 and not _VOWELS.isdisjoint(root):
+        if root != word and len(root) >= _SHORT and not _VOWELS.isdisjoint(root):
             word = root[:-1] if ending != "ly" and root[-1] == root[-2] and root[-1] not in "lsz" else root
             break
-    if word.endswith("e") and len(word) > 3:
+    if word.endswith("e") and len(word) > _SHORT:
         return word[:-1]
-    return f"{word[:-1]}i" if word.endswith("y") and len(word) > 3 else word
+    return f"{word[:-1]}i" if word.endswith("y") and len(word) > _SHORT else word

@@ -39,7 +39,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     negations: int
     asks: str
     """What kind of thing is asked for, empty when unknown."""
-    things: frozenset[tuple[int, str]]
+    things: Counter[tuple[int, str]]
     """Members of the classes of things that are told apart, with the index of their class."""
     names: frozenset[str]
     """Stems of words with a capital letter within a sentence."""
@@ -75,7 +75,7 @@ def read(prompt: str) -> Reading:
         fenced=fenced,
         negations=sum(word in lists.negation for word in bare),
         asks=asks,
-        things=frozenset(thing for word in (*bare, asks) for thing in lists.members.get(word, ())),
+        things=Counter(thing for word in (*bare, asks) for thing in lists.members.get(word, ())),
         names=_names(prompt),
         questions=max(1, sum(word in _QUESTION_WORDS for word in bare)),
         chunks=_chunks(words, lists),

@@ -29,6 +29,8 @@ def _numbers(a: Reading, b: Reading, *_: object) -> Iterator[str]:
 def _nothing_to_compare(a: Reading, b: Reading, *_: object) -> Iterator[str]:
     if not a.core or not b.core:
         yield "no words to compare"
+    elif a.content and b.content and set(a.content).isdisjoint(b.content):
+        yield "no word in common"
 
 
 def _exact_parts(a: Reading, b: Reading, *_: object) -> Iterator[str]:
@@ -66,8 +68,9 @@ def _classes(a: Reading, b: Reading, _only_a: Extra, _only_b: Extra, lists: Lexi
         return
     here = {index for index, _ in a.things - b.things}
     there = {index for index, _ in b.things - a.things}
+    one_sided = {index for index, _ in a.things.keys() ^ b.things.keys()}
     for index, word_class in enumerate(lists.classes):
-        if (index in here and index in there) or (word_class.one_sided and (index in here or index in there)):
+        if (index in here and index in there) or (word_class.one_sided and index in one_sided):
             yield f"{word_class.name} differs"
 
 

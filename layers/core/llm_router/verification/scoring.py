@@ -26,12 +26,23 @@ class Tree(Struct, frozen=True, forbid_unknown_fields=True):
         return self.leaves[node - inner]
 
 
+class Checked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What weights fitted on one half of a file made of its other half, at the default budget."""
+
+    pairs: int
+    hit: float | None
+    """Share of the duplicates served, None without any."""
+    wrong: float | None
+    """Share of the others served, None without any."""
+
+
 class Card(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a reader should know about the weights."""
 
     purpose: str
     fitted_on: dict[str, int]
-    """Pairs per source."""
+    """Pairs per source that no rule decides."""
+    checked: dict[str, Checked]
     script: str
     limits: str
     checksum: str
