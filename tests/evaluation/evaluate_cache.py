@@ -89,10 +89,14 @@ def report_pairs(judged: Sequence[Judged]) -> dict[str, Any]:
             }
             for kind, group in sorted(kinds.items())
         },
-        "halves": {
-            name: rates([each for each in judged if each.pair.is_for_tuning is tuning], by_verifier)
-            for name, tuning in (("tuning", True), ("checking", False))
-        },
+    }
+
+
+def halves(judged: Sequence[Judged]) -> dict[str, dict[str, float | None]]:
+    """Return the verified figures of the half that was tuned on and of the half that only checks."""
+    return {
+        name: rates([each for each in judged if each.pair.is_for_tuning is tuning], by_verifier)
+        for name, tuning in (("tuning", True), ("checking", False))
     }
 
 
@@ -127,10 +131,11 @@ def curve(judged: Sequence[Judged]) -> dict[str, list[dict[str, float | None]]]:
 
 def evaluate(folder: Path, embeddings: Embeddings, verifier: PairVerifier) -> dict[str, Any]:
     """Return every figure of a folder of evaluation data."""
-    report: dict[str, Any] = {"pairs": {}, "curves": {}}
+    report: dict[str, Any] = {"pairs": {}, "halves": {}, "curves": {}}
     for path in sorted(folder.glob("pairs_*.jsonl")):
         judged = judge(read_pairs(path), embeddings, verifier)
         report["pairs"][path.stem] = report_pairs(judged)
+        report["halves"][path.stem] = halves(judged)
         report["curves"][path.stem] = curve(judged)
     for path in sorted(folder.glob("stream_*.jsonl")):
         report["stream"] = report_stream(path, embeddings, verifier)

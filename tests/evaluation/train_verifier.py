@@ -60,6 +60,7 @@ COMMON_FROM = 6
 LEAST_SIMILARITY = 0.8
 """Pairs somewhat below the cache's threshold are fitted on too, because there are more of them."""
 BUDGETS = (0.003, 0.005, 0.01, 0.015)
+SMOOTHED = 0.25
 GRID = tuple(step / 20 for step in range(81))
 
 PURPOSE = "Log-odds that two similar prompts, which no hard rule keeps apart, may share an answer."
@@ -158,12 +159,25 @@ def outcomes(requests: Sequence[Request], embeddings: Embeddings, verifier: Pair
 def least_scores(played: dict[float, Outcome]) -> tuple[tuple[float, float], ...]:
     """Return, for every budget that can be kept, the least score from which on every score keeps it.
 
-    A budget is the share of all requests that may be answered wrongly.
+    A budget is the share of all requests that may be answered wrongly. One popular question moves that share by steps,
+    so it is averaged over scores within `SMOOTHED` of each other.
     """
+    wrong = {
+        least: float(
+            np.mean(
+                [
+                    each.hit_rate * each.wrong_among_hits
+                    for near, each in played.items()
+                    if abs(near - least) <= SMOOTHED
+                ]
+            )
+        )
+        for least in played
+    }
     kept = []
     for budget in BUDGETS:
-        too_low = [least for least, outcome in played.items() if outcome.hit_rate * outcome.wrong_among_hits > budget]
-        enough = [least for least in played if not too_low or least > max(too_low)]
+        too_low = [least for least in wrong if wrong[least] > budget]
+        enough = [least for least in wrong if not too_low or least > max(too_low)]
         if enough:
             kept.append((budget, min(enough)))
     return tuple(kept)

@@ -67,6 +67,10 @@ def refusal(asked: str, answered: str, similarity: float = 0.97) -> str | None:
         ("formulas differ", "Solve (2+3)*4", "Solve 2+(3*4)"),
         ("colour differs", "Why is the red wire live?", "Why is the blue wire live?"),
         ("condition differs", "What is the best free chess app?", "What is the best chess app?"),
+        ("no words to compare", "What do you want?", "What do you think?"),
+        ("no word in common", "Cheap umbrellas", "Sturdy parasols"),
+        ("numbers differ", "Explain part V of the treaty", "Explain part X of the treaty"),
+        ("numbers differ", "What was the second prize?", "What was the prize?"),
         ("relative differs", "What do I write to my aunt?", "What do I write to my cousin?"),
     ],
 )
@@ -99,6 +103,9 @@ def test_refuses_what_changes_the_answer(reason: str, asked: str, answered: str)
         ("How  do\n\nplants breathe?", "How do plants breathe?"),
         ("What are black holes?", "What is a black hole?"),
         ("How does a plant breathe at night", "How do plants breathe at night?"),
+        ("Who invented rock'n'roll?", "who invented rocknroll"),
+        ("Best beach for babies", "best beaches for a baby"),
+        ("Who owns Connor's and O'Hara's pub?", "who owns connors and oharas pub"),
         ("Was it 5% of GDP?", "Was it 5 percent of GDP?"),
     ],
 )
@@ -113,6 +120,9 @@ def test_accepts_another_manner_of_writing(asked: str, answered: str) -> None:
         ("How do I improve my handwriting?", "What is the best way to improve my handwriting?"),
         ("How can I learn chess?", "How do I learn chess?"),
         ("What is the best novel ever?", "What are the best novels?"),
+        ("How do I decorate my small living room?", "What is the best decoration for my small living room?"),
+        ("Funny movies", "Hilarious films"),
+        ("Where do I invest a small inheritance?", "Where do I make an investment of a small inheritance?"),
         ("In Python, how do I sort a list?", "How do I sort a list in Python?"),
         ("Difference between mitosis and meiosis", "Difference between meiosis and mitosis"),
     ],
@@ -127,6 +137,7 @@ def test_accepts_another_wording(asked: str, answered: str) -> None:
     [
         ("How do I grow tomatoes?", "How do I grow cucumbers?"),
         ("What is a kernel in Linux?", "What is a shell in Linux?"),
+        ("How do I walk from the harbour to the museum?", "How do I walk from the harbour to the market?"),
         ("Where is the nearest pharmacy?", "Where is the nearest library?"),
     ],
 )

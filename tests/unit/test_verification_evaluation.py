@@ -23,7 +23,7 @@ def by_angle(text: str) -> list[float]:
 
 def stream(*prompts: str) -> list[Request]:
     """Return requests whose cluster is the first letter."""
-    return [Request(prompt, prompt[0], False) for prompt in prompts]
+    return [Request(prompt, prompt[0], oracle_hit=False) for prompt in prompts]
 
 
 def test_stream_counts_hits_and_wrong_hits() -> None:
@@ -49,7 +49,7 @@ def test_stream_offers_the_next_candidate_when_one_is_refused() -> None:
 
 def test_ceiling_is_the_share_of_repeated_questions() -> None:
     """The best that any cache could do is what the stream says was asked before."""
-    requests = [Request("x", "x", False), Request("y", "x", True)]
+    requests = [Request("x", "x", oracle_hit=False), Request("y", "x", oracle_hit=True)]
 
     assert 0.5 == ceiling(requests)
 

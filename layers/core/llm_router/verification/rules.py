@@ -27,9 +27,9 @@ def _numbers(a: Reading, b: Reading, *_: object) -> Iterator[str]:
 
 
 def _nothing_to_compare(a: Reading, b: Reading, *_: object) -> Iterator[str]:
-    if not a.core or not b.core:
+    if not a.content or not b.content:
         yield "no words to compare"
-    elif a.content and b.content and set(a.content).isdisjoint(b.content):
+    elif set(a.content).isdisjoint(b.content):
         yield "no word in common"
 
 
