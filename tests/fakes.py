@@ -140,7 +140,7 @@ class FakeJobStore:
         if job.flight is None:
             return True
         flight = self._flights.setdefault(job.flight, _Flight())
-        if flight.leader is None or flight.lease_until_ms < self._clock():
+        if flight.leader in {None, job.job_id} or flight.lease_until_ms < self._clock():
             flight.leader, flight.lease_until_ms = job.job_id, self._clock() + FLIGHT_LEASE_MS
             return True
         flight.followers.add(job.job_id)
@@ -163,7 +163,8 @@ class FakeJobStore:
         """Mark a job running for one worker."""
         self._check("start")
         job = self.get(job_id)
-        if job.status is not JobStatus.QUEUED and not self._is_abandoned(job):
+        is_mine = job.status is JobStatus.RUNNING and job.worker == worker
+        if job.status is not JobStatus.QUEUED and not is_mine and not self._is_abandoned(job):
             raise ConflictError("the request is finished or in other hands")
         return self._change(
             job, status=JobStatus.RUNNING, worker=worker, lease_until_ms=lease_until_ms, started_at_ms=self._clock()
@@ -257,7 +258,8 @@ class FakeJobStore:
         return self.jobs[job.job_id]
 
     def _store(self, job: Job) -> None:
-        if job.job_id in self.jobs:
+        repeated = job.status is JobStatus.QUEUED and self.jobs.get(job.job_id) == job
+        if job.job_id in self.jobs and not repeated:
             raise ConflictError("a request with this id exists")
         self.jobs[job.job_id] = job
         self._expires_at_ms[job.job_id] = self._clock() + JOB_LIFE_MS

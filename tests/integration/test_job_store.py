@@ -185,10 +185,10 @@ def test_start_twice(store: JobStore, clock: SettableClock) -> None:
     store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
     clock.advance(10)
     with pytest.raises(ConflictError):
-        store.start("req_1", worker="w", lease_until_ms=NOW_MS + 99)
+        store.start("req_1", worker="other", lease_until_ms=NOW_MS + 99)
     clock.advance(1)
 
-    assert JobStatus.RUNNING == store.start("req_1", worker="w", lease_until_ms=NOW_MS + 99).status
+    assert JobStatus.RUNNING == store.start("req_1", worker="other", lease_until_ms=NOW_MS + 99).status
 
 
 def test_start_finished(store: JobStore) -> None:
@@ -409,3 +409,13 @@ def test_hand_over_alone(store: JobStore) -> None:
     store.open(make_job())
 
     assert store.hand_over(make_job()) is None
+
+
+def test_writes_that_the_sdk_repeats(store: JobStore) -> None:
+    """Storing and starting a job may be repeated, as by an SDK that lost the first answer, and mean the same."""
+    job = make_job()
+
+    assert [True, True] == [store.open(job), store.open(job)]
+    assert start(store) == start(store)
+    with pytest.raises(ConflictError):
+        store.open(job)

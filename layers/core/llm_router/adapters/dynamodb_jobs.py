@@ -75,7 +75,7 @@ class DynamoJobStore(DynamoFlights):
         return self._update(
             job_id,
             "SET #status = :running, worker = :worker, lease_until_ms = :lease, started_at_ms = :now",
-            "#status = :queued OR (#status = :running AND lease_until_ms < :now)",
+            "#status = :queued OR (#status = :running AND (lease_until_ms < :now OR worker = :worker))",
             {
                 ":running": JobStatus.RUNNING.value,
                 ":queued": JobStatus.QUEUED.value,
@@ -150,9 +150,20 @@ class DynamoJobStore(DynamoFlights):
         return transact(self._client, "finishing a job", [update, self._put_usage(usage)])
 
     def _insert(self, put: "PutTypeDef") -> None:
+        # The SDK may repeat a write whose answer was lost; it must not run into itself.
+        repeated = "#document = :document AND #status = :queued"
         with store_errors("storing a job"):
             try:
-                self._client.put_item(**put)
+                self._client.put_item(
+                    TableName=put["TableName"],
+                    Item=put["Item"],
+                    ConditionExpression=f"attribute_not_exists(job_id) OR ({repeated})",
+                    ExpressionAttributeNames={"#document": "document", "#status": "status"},
+                    ExpressionAttributeValues={
+                        ":document": put["Item"]["document"],
+                        ":queued": {"S": JobStatus.QUEUED.value},
+                    },
+                )
             except ClientError as error:
                 if is_condition_failure(error):
                     raise ConflictError("a request with this id exists") from error
