@@ -52,9 +52,8 @@ class Behaviour(Struct, frozen=True, kw_only=True):
 
     async def wait(self, delay_s: float, reported_ns: int) -> None:
         """Let the caller wait for something that is reported to take `reported_ns`."""
-        seconds = delay_s + self.realtime * reported_ns / NS_PER_S
-        if seconds:
-            await asyncio.sleep(seconds)
+        # Even no time at all lets the loop notice a client that has gone.
+        await asyncio.sleep(delay_s + self.realtime * reported_ns / NS_PER_S)
 
 
 class Exchange(Response):
