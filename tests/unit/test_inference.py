@@ -274,6 +274,17 @@ def test_cancel_does_not_take_the_answer_from_others() -> None:
     assert world.jobs.open(make_job("req_9"))
 
 
+def test_request_that_joined_a_cancelled_one_is_run() -> None:
+    """A request that was cancelled before anybody took over is followed by the next who joined, without a message."""
+    world = World(make_generation())
+    world.jobs.open(make_job("req_2"))
+    cancel(world)
+    world.run()
+
+    assert JobStatus.SUCCEEDED is world.jobs.get("req_2").status
+    assert world.jobs.open(make_job("req_9"))
+
+
 def test_failure_is_billed_from_the_first_piece() -> None:
     """A generation that broke off cost the box the time since its first piece."""
     world = World("A ", lambda: world.clock.advance(4000), ModelUnavailableError("gone"))

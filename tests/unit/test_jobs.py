@@ -82,10 +82,19 @@ def test_cancelled_leader_is_followed_by_the_next() -> None:
     """When the leader was cancelled, whoever joined is not cancelled with it: the flight has a new leader."""
     store = FakeJobStore(SettableClock())
     leader = lead(store, "one", end=lambda job: cancelled(job, Failure(code="cancelled", message="x"), NOW_MS))
-    settle(store, leader, SettableClock())
+    heir = settle(store, leader, SettableClock())
 
+    assert "one" == heir == store.leader(store.get("one"))
     assert JobStatus.QUEUED is store.get("one").status
-    assert "one" == store.leader(store.get("one"))
+
+
+def test_latecomer_to_a_cancelled_leader() -> None:
+    """A request that joins while the flight of a cancelled one is being closed becomes the leader."""
+    store = LatecomerStore(SettableClock(), make_job("late"))
+    leader = lead(store, end=lambda job: cancelled(job, Failure(code="cancelled", message="x"), NOW_MS))
+
+    assert "late" == settle(store, leader, SettableClock())
+    assert JobStatus.QUEUED is store.get("late").status
 
 
 def test_repeatable() -> None:

@@ -1,8 +1,8 @@
 import pytest
 
 from llm_router.errors import NotFoundError
-from llm_router.jobs import succeeded, usage_record
-from llm_router.models import Job, JobStatus
+from llm_router.jobs import cancelled, succeeded, usage_record
+from llm_router.models import Failure, Job, JobStatus
 from llm_router.requests import OVERDUE_MS, Requests
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS, FakeJobStore, SettableClock
@@ -85,6 +85,17 @@ def test_worker_that_died_before_telling_others() -> None:
 
     assert JobStatus.SUCCEEDED is world.requests.look(TWO, "default").status
     assert world.jobs.usage[TWO].joined
+
+
+def test_worker_that_died_before_passing_a_cancelled_request_on() -> None:
+    """When the leader is cancelled but a worker died before passing on, a look has the next who joined dispatched."""
+    world = World(ONE, TWO, THREE)
+    ended = cancelled(world.start(), Failure(code="cancelled", message="x"), NOW_MS)
+    world.jobs.finish(ended, usage_record(ended))
+    world.requests.look(THREE, "default")
+
+    assert [TWO] == world.dispatched
+    assert [JobStatus.QUEUED] * 2 == world.statuses(TWO, THREE)
 
 
 def test_cancel_of_a_waiting_request() -> None:

@@ -65,7 +65,9 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         try:
             self._remember(job)
         finally:
-            settle(self.jobs, job, self.clock)
+            heir = settle(self.jobs, job, self.clock)
+        if heir is not None:  # it joined a request that was cancelled, and has no message of its own
+            self.run(heir, deadline_ms=deadline_ms)
         return job
 
     def _start(self, job_id: str, worker: str) -> Job:

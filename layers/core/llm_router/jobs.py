@@ -65,22 +65,24 @@ def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
     )
 
 
-def settle(store: JobStore, leader: Job, clock: Clock) -> None:
+def settle(store: JobStore, leader: Job, clock: Clock) -> str | None:
     """Finish every request that joined a finished one, with the same outcome, then end the joining.
 
     May be repeated after a crash at any point: finishing twice changes nothing, and the flight is closed only when
     nobody has joined since it was read.
+
+    Returns:
+        The next leader, which the caller has to get going, when this one was cancelled: nobody else's wish.
     """
-    if leader.flight is None:
-        return
-    if leader.status is JobStatus.CANCELLED and store.hand_over(leader) is not None:
-        return  # nobody else's wish; who joined is answered by the next leader
-    closed = False
+    closed = leader.flight is None
     while not closed:
         followers = store.followers(leader)
+        if leader.status is JobStatus.CANCELLED and (heir := store.hand_over(leader)) is not None:
+            return heir
         for job_id in followers:
             _settle_follower(store, job_id, leader, clock)
         closed = store.close_flight(leader, followers=followers)
+    return None
 
 
 def utc_day(epoch_ms: int) -> str:

@@ -58,7 +58,7 @@ class Requests(Struct, frozen=True):
         leader = self._leader(job)
         if leader.status.finished:
             # The worker died after the answer, before it told those who had joined.
-            settle(self.jobs, leader, self.clock)
+            self._pass_on(leader)
             return self.jobs.get(job.job_id)
         waited_ms = self.clock() - leader.created_at_ms
         is_overdue = leader.status is JobStatus.QUEUED and waited_ms >= OVERDUE_MS
@@ -78,9 +78,7 @@ class Requests(Struct, frozen=True):
             self.dispatch(job.job_id)
 
     def _pass_on(self, ended: Job) -> None:
-        """Let the next request of the same flight have the answer."""
-        heir = self.jobs.hand_over(ended)
-        if heir is None:
-            settle(self.jobs, ended, self.clock)
-        else:
+        """Tell who joined; let the next of them have the answer when this one was cancelled."""
+        heir = settle(self.jobs, ended, self.clock)
+        if heir is not None:
             self.dispatch(heir)
