@@ -2,6 +2,8 @@
 #              PORT=9000 chooses another port, ONCE=1 stops after the tour, settings are taken from the environment
 # make test    the one gate: linter, types, every test
 # make bench   print what the parts cost
+# make evaluate-cache   hits and wrong hits of the semantic cache on DATA=<folder>, to OUT=<file.json>
+# make train-verifier   fit the verifier's learned part anew on DATA=<folder>
 # make layers  build the layers for this machine, as the twin and the tests use them
 # make clean   remove what was built; the virtual environment in .venv stays
 # make lock    pin the newest allowed versions, with hashes
@@ -21,7 +23,7 @@ LAYER := --silent LOCAL=1 PYTHON=$(BIN)/python BUILD=$(BUILD)
 SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none $(BIN)/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types tests bench layers lock clean
+.PHONY: help run test lint types tests bench evaluate-cache train-verifier layers lock clean
 
 help:
 	@sed -n '/^# /!q; s/^# //p' Makefile
@@ -45,13 +47,19 @@ tests: layers
 bench: layers
 	@PYTHONPATH=functions:layers/core:. $(BIN)/python -m tests.benchmarks
 
+evaluate-cache: layers
+	@PYTHONPATH=layers/core:. $(BIN)/python -m tests.evaluation.evaluate_cache --data '$(DATA)' --out '$(OUT)' $(if $(PLOT),--plot '$(PLOT)')
+
+train-verifier: layers
+	@PYTHONPATH=layers/core:. $(BIN)/python -m tests.evaluation.train_verifier --data '$(DATA)'
+
 layers: $(VENV)/.installed
 	@$(MAKE) $(LAYER) -C layers/deps build-DepsLayer ARTIFACTS_DIR=$(BUILD)/layers/DepsLayer
 	@$(MAKE) $(LAYER) -C layers/embedding build-EmbeddingLayer ARTIFACTS_DIR=$(BUILD)/layers/EmbeddingLayer
 
 $(VENV)/.installed: tests/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=")'
-	@echo "creating .venv and installing about 150 pinned packages into it, 750 MB; this takes a minute or two"
+	@echo "creating .venv and installing about 155 pinned packages into it, 800 MB; this takes a minute or two"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python $(INSTALL) --requirement $<
 	@touch $@

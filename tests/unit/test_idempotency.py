@@ -137,6 +137,7 @@ class Slow(RuleClassifier):
 
     def classify(self, prompt: str) -> Classification:
         """Grade the prompt, late."""
+        self._world.clock.advance(1)
         self._world.pipeline.submit(REQUEST, tenant="default", source=Source.HTTP, job_id="req_lost")
         return super().classify(prompt)
 

@@ -28,6 +28,7 @@ from llm_router.retrying import RetryingModel, RetryPolicy
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.settings import CacheSettings, ChatSettings, EmbeddingSettings, InferSettings
+from llm_router.verification import PairVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,6 +127,7 @@ def semantic_cache(settings: CacheSettings) -> SemanticCache:
         embedder(settings),
         threshold=settings.cache_similarity_threshold,
         clock=now_ms,
+        verifier=PairVerifier(),
     )
 
 

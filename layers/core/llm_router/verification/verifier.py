@@ -7,6 +7,7 @@ from llm_router.verification.features import features
 from llm_router.verification.reading import read
 from llm_router.verification.rules import broken_rule
 from llm_router.verification.scoring import Scorer, scorer
+from llm_router.verification.wordlists import lexicon
 
 DEFAULT_BUDGET: Final = 0.01
 TOO_DIFFERENT: Final = "wording too different"
@@ -30,6 +31,7 @@ class PairVerifier:
         if not kept:
             raise ValueError(f"no wrong-hit budget as small as {budget}; the smallest is {min(self._scorer.budgets)}")
         self._least = self._scorer.budgets[max(kept)]
+        lexicon()  # reading the word lists takes longer than forty pairs: not while a caller waits
 
     def refusal(self, asked: str, answered: str, similarity: float) -> str | None:
         """Return why the stored answer must not be served, or None when it may."""
