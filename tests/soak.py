@@ -6,7 +6,6 @@ Everything random comes out of one seed; how threads and processes interleave do
 import itertools
 import random
 import statistics
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -162,7 +161,7 @@ def plan(count: int, *, kills: int, seed: int) -> list[Ask]:
                 message=form.format(thing),
                 thing=thing,
                 wait_seconds=rng.choice((0, 0, 1, 5)),
-                cancels=rng.random() < CANCELLED_SHARE,
+                cancels=rng.random() < CANCELLED_SHARE and number not in killers,
                 kills=number in killers,
             )
         )
@@ -189,7 +188,8 @@ def soak(twin: Twin, box: OllamaStandIn, *, count: int, kills: int, seed: int) -
     box.next_behaviours.extend(behaviours(count * 3, seed=seed))
     started = time.monotonic()
     with httpx.Client(base_url=twin.url, timeout=40) as http, ThreadPoolExecutor(CALLERS) as pool:
-        outcomes = list(pool.map(_Caller(twin, http).ask, asks))
+        caller = _Caller(twin, http)
+        outcomes = list(pool.map(caller.ask, asks))
     seconds = time.monotonic() - started
     records = _items(twin, "UsageTable")
     jobs = _items(twin, "JobTable")
@@ -202,18 +202,18 @@ def soak(twin: Twin, box: OllamaStandIn, *, count: int, kills: int, seed: int) -
         records=records,
         summary=_summary(twin, requests=len(records)),
         calls=len(box.calls),
-        kills=kills,
+        kills=len(caller.kills),
         seconds=seconds,
     )
 
 
 class _Caller:
-    """Asks, and looks again and again until the request has ended."""
+    """Asks, and looks again and again until the request has ended; any number at the same time."""
 
     def __init__(self, twin: Twin, http: httpx.Client) -> None:
         self._twin = twin
         self._http = http
-        self._killing = threading.Lock()
+        self.kills: list[Ask] = []
 
     def ask(self, ask: Ask) -> Outcome:
         """Send one request and follow it to its end."""
@@ -231,12 +231,12 @@ class _Caller:
         kills = ask.kills
         while True:
             body: dict[str, Any] = self._http.get(address).raise_for_status().json()
+            if kills and body["status"] != "queued":
+                kills = False
+                self._twin.crash("InferFunction")
+                self.kills.append(ask)
             if body["status"] in FINISHED:
                 return body
-            if kills and body["status"] == "running":
-                kills = False
-                with self._killing:
-                    self._twin.crash("InferFunction")
             if time.monotonic() > give_up:
                 raise TimeoutError(f"{ask} is still {body}")
             time.sleep(0.02 if kills else 0.25)

@@ -52,6 +52,7 @@ def test_soak_loses_nothing_and_doubles_nothing(router: Router) -> None:
     """With workers killed and a box that errs, every request ends, once, and the books agree with the records."""
     report = soak(router.twin, router.box, count=60, kills=2, seed=7)
 
+    assert report.kills == 2
     assert not report.unfinished
     assert not report.mixed_up
     assert all(each.code for each in report.outcomes if each.status != "succeeded")
