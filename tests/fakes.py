@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from llm_router.box import BoxState
 from llm_router.breaker import Admission
 from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
+from llm_router.estimates import Pace
 from llm_router.models import Generation, Job, JobStatus, ModelCall, UsageRecord
 from llm_router.ports import (
     Box,
@@ -375,10 +376,12 @@ class FakeRollupStore:
 
 
 class FakeStatusStore:
-    """StatusStore in an attribute."""
+    """StatusStore in attributes; `broken` is one that fails to read and write figures."""
 
     def __init__(self, sighting: BoxSighting | None = None) -> None:
         self.sighting = sighting
+        self.paces: dict[str, Pace] = {}
+        self.broken = False
 
     def put_box(self, sighting: BoxSighting) -> None:
         """Replace the last known state."""
@@ -388,18 +391,38 @@ class FakeStatusStore:
         """Return the last known state."""
         return self.sighting
 
+    def pace(self, model: str) -> Pace | None:
+        """Return a model's figures."""
+        if self.broken:
+            raise StoreError("reading a model's pace failed")
+        return self.paces.get(model)
+
+    def put_pace(self, pace: Pace) -> None:
+        """Replace a model's figures."""
+        if self.broken:
+            raise StoreError("writing a model's pace failed")
+        self.paces[pace.model] = pace
+
 
 class FakeBox:
-    """Box that is in a given state, or cannot be reached."""
+    """Box that is in a given state, or cannot be reached; `unloadable` says why some models cannot be loaded."""
 
     def __init__(self, state: BoxState | RouterError) -> None:
         self._state = state
+        self.unloadable: dict[str, RouterError] = {}
+        self.loads: list[tuple[str, int]] = []
 
     def state(self) -> BoxState:
         """Return the state."""
         if isinstance(self._state, RouterError):
             raise self._state
         return self._state
+
+    def load(self, model: str, *, deadline_ms: int) -> None:
+        """Take note of the model and the deadline."""
+        self.loads.append((model, deadline_ms))
+        if model in self.unloadable:
+            raise self.unloadable[model]
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:

@@ -7,9 +7,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chat.invoke import invoke
 from chat.wiring import ask, pipeline, requests
-from llm_router import api, idempotency
+from llm_router import api, bootstrap, idempotency
 from llm_router.models import ChatRequest, Source
-from llm_router.responses import PendingResponse, describe
+from llm_router.responses import describe, pending
 from llm_router.settings import environment, on_lambda
 
 app = api.create_api()
@@ -28,22 +28,24 @@ def chat() -> Response[str]:
         status = api.failure_status(failure)
         return api.error_response(app, status, failure.code, failure.message, request_id=job.job_id)
     if job.status.finished:
-        return api.respond(describe(job))
-    headers = {"Location": f"/api/v1/requests/{job.job_id}", "Retry-After": str(api.RETRY_AFTER_SECONDS)}
-    return api.respond(PendingResponse(request_id=job.job_id, status=job.status), 202, headers)
+        return api.respond(describe(job, bootstrap.now_ms()))
+    body = pending(job, bootstrap.now_ms())
+    headers = {"Location": f"/api/v1/requests/{job.job_id}", "Retry-After": str(api.ask_again_seconds(body))}
+    return api.respond(body, 202, headers)
 
 
 @app.get("/api/v1/requests/<job_id>")
 def look(job_id: str) -> Response[str]:
     """Tell where a request stands."""
-    return api.respond(describe(requests().look(job_id, api.tenant_of(app.current_event.raw_event))))
+    job = requests().look(job_id, api.tenant_of(app.current_event.raw_event))
+    return api.respond(describe(job, bootstrap.now_ms()))
 
 
 @app.delete("/api/v1/requests/<job_id>")
 def cancel(job_id: str) -> Response[str]:
     """End a request; 202 while its worker has still to notice."""
     job = requests().cancel(job_id, api.tenant_of(app.current_event.raw_event))
-    return api.respond(describe(job), 200 if job.status.finished else 202)
+    return api.respond(describe(job, bootstrap.now_ms()), 200 if job.status.finished else 202)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

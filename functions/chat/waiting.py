@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from llm_router.errors import StoreError
+from llm_router.estimates import remaining_ms
 from llm_router.models import Job
 from llm_router.ports import Clock, JobStore
 
@@ -22,14 +23,27 @@ class Waiter(Struct, frozen=True):
     clock: Clock
     sleep: Callable[[float], object]
 
-    def wait(self, job: Job, wait_seconds: float) -> Job:
-        """Return the job as it stands when it is finished or `wait_seconds` are over."""
-        until_ms = self.clock() + wait_seconds * 1000
+    def wait(self, job: Job, wait_seconds: float, *, since_ms: int) -> Job:
+        """Return the job as it stands when it is finished, or when there is nothing left to wait for.
+
+        That is when `wait_seconds` have passed since `since_ms`, or at once when it is not expected to finish by then.
+        """
+        if job.status.finished or wait_seconds <= 0:
+            return job
+        until_ms = since_ms + wait_seconds * 1000
+        job = self._look(job)  # inline inference has finished it by now, however long that took
+        now_ms = self.clock()
+        if now_ms + (remaining_ms(job, now_ms) or 0) > until_ms:
+            return job
         pause_ms: float = FIRST_PAUSE_MS
         while not job.status.finished and (left_ms := until_ms - self.clock()) > 0:
             self.sleep(min(pause_ms, left_ms) / 1000)
             pause_ms = min(pause_ms * _GROWTH, LONGEST_PAUSE_MS)
-            # A failed look costs nothing: the caller still learns where the answer will be.
-            with suppress(StoreError):
-                job = self.jobs.get(job.job_id)
+            job = self._look(job)
+        return job
+
+    def _look(self, job: Job) -> Job:
+        # A failed look costs nothing: the caller still learns where the answer will be.
+        with suppress(StoreError):
+            return self.jobs.get(job.job_id)
         return job

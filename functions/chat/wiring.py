@@ -36,14 +36,18 @@ def keyed_requests() -> KeyedRequests:
 
 
 def ask(request: ChatRequest, *, tenant: str, source: Source, wait_seconds: float, key: str | None = None) -> Job:
-    """Submit a prompt, once per idempotency key, count what had to be done without, and wait for its job."""
+    """Submit a prompt, once per idempotency key, count what had to be done without, and wait for its job.
+
+    Nobody waits for an answer that is not expected within `wait_seconds` from now.
+    """
+    arrived_ms = bootstrap.now_ms()
     if key is None:
         job = pipeline().submit(request, tenant=tenant, source=source)
     else:
         job = keyed_requests().submit(request, tenant=tenant, source=source, key=key)
     for part in job.degraded:
         count("CacheDegraded", part=part)
-    waited = Waiter(pipeline().jobs, bootstrap.now_ms, time.sleep).wait(job, wait_seconds)
+    waited = Waiter(pipeline().jobs, bootstrap.now_ms, time.sleep).wait(job, wait_seconds, since_ms=arrived_ms)
     with suppress(StoreError):  # who waited in vain sees to it that somebody is at work; the answer comes either way
         return requests().revive(waited)
     return waited

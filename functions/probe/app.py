@@ -1,22 +1,18 @@
 """Every minute: ask the box what it has and what is resident, and write it down for those who cannot reach it."""
 
-from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from llm_router import bootstrap
 from llm_router.errors import ModelUnavailableError
 from llm_router.observability import count
-from llm_router.ports import Box, BoxSighting, StatusStore
-from llm_router.settings import ProbeSettings, environment, on_lambda
+from llm_router.ports import Box, BoxSighting
+from llm_router.settings import environment, on_lambda
+from probe.wiring import parts
 
-
-@lru_cache
-def parts() -> tuple[Box, StatusStore]:
-    """Build the client and the store once per environment."""
-    settings = ProbeSettings.from_env(environment())
-    return bootstrap.ollama(settings.ollama_base_url), bootstrap.status_store(settings.status_table)
+SPARE_MS: Final = 10_000
+"""Left of the function's time for a last look at the box."""
 
 
 def look(box: Box, checked_at_ms: int) -> BoxSighting:
@@ -28,10 +24,14 @@ def look(box: Box, checked_at_ms: int) -> BoxSighting:
         return BoxSighting(checked_at_ms=checked_at_ms, state=None, reason=str(error))
 
 
-def lambda_handler(_event: dict[str, Any], _context: LambdaContext) -> None:
-    """Write down one look at the box."""
-    box, store = parts()
-    store.put_box(look(box, bootstrap.now_ms()))
+def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> None:
+    """Write down one look at the box, and another one after models were loaded."""
+    known = parts()
+    deadline_ms = bootstrap.now_ms() + context.get_remaining_time_in_millis() - SPARE_MS
+    sighting = look(known.box, bootstrap.now_ms())
+    known.store.put_box(sighting)
+    if sighting.state and known.preloader.preload(sighting.state, known.preloaded, deadline_ms=deadline_ms):
+        known.store.put_box(look(known.box, bootstrap.now_ms()))
 
 
 if on_lambda(environment()):

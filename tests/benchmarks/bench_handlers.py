@@ -20,7 +20,7 @@ from llm_router.ports import CacheEntry
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.settings import RoutingSettings
-from tests.fakes import FakeBreaker, FakeCacheStore, FakeJobStore
+from tests.fakes import FakeBreaker, FakeCacheStore, FakeJobStore, FakeStatusStore
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / ".build" / "layers" / "EmbeddingLayer" / "model"
@@ -48,6 +48,7 @@ def _pipeline() -> Pipeline:
         costs=Costs.of("0.145", "gpt-4"),
         dispatch=lambda _: None,
         breaker=FakeBreaker(),
+        statuses=FakeStatusStore(),
         clock=bootstrap.now_ms,
         new_id=new_request_id,
     )

@@ -284,6 +284,32 @@ def test_changed_load_option_loads_anew(box: OllamaStandIn) -> None:
     assert loaded == [True, False, True, True]
 
 
+def test_load_through_the_client(box: OllamaStandIn) -> None:
+    """A model that was loaded beforehand stays, and answers without being loaded anew."""
+    client(box).load("ollama/tinyllama", deadline_ms=now_ms() + 10_000)
+    (resident,) = httpx.get(f"{box.base_url}/api/ps").json()["models"]
+    answered = generation(box)
+
+    assert "2318-01-01T00:00:00Z" == resident["expires_at"]
+    assert (0, ["tinyllama"]) == (answered.load_ns, list(box.loads))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "model", "error"),
+    [
+        (Behaviour(fault=Fault.BUSY), "ollama/tinyllama", ModelUnavailableError),
+        (Behaviour(), "ollama/gemma3", ModelNotFoundError),
+        (Behaviour(load_delay_s=5), "ollama/tinyllama", ModelTimeoutError),
+    ],
+    ids=["busy", "missing", "too slow"],
+)
+def test_load_that_fails(box: OllamaStandIn, behaviour: Behaviour, model: str, error: type[Exception]) -> None:
+    """A load fails as an answer does, with the same errors, and not later than its deadline."""
+    box.next_behaviours.append(behaviour)
+    with pytest.raises(error):
+        client(box).load(model, deadline_ms=now_ms() + 300)
+
+
 def test_load_and_unload_without_a_question(box: OllamaStandIn) -> None:
     """An empty conversation only loads a model, and with a life of zero only unloads it."""
     loaded = post(box, "/api/chat", {"model": "tinyllama", "stream": False, "keep_alive": "5m"}).json()

@@ -15,6 +15,7 @@ from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.box import BoxState, InstalledModel, ResidentModel
 from llm_router.errors import RequestTooLargeError, StoreError
+from llm_router.estimates import Pace
 from llm_router.jobs import succeeded
 from llm_router.ports import BoxSighting, Rollup, RollupKey, RollupStore, StatusStore
 from tests.builders import make_answer, make_entry, make_job, make_usage
@@ -109,6 +110,27 @@ def test_box_state(statuses: StatusStore) -> None:
     assert (None, BoxSighting(checked_at_ms=NOW_MS, state=state), unreachable) == (before, first, statuses.box())
 
 
+def test_pace(statuses: StatusStore) -> None:
+    """The figures of each model are kept whole and apart, unknown ones too, and replaced by the next."""
+    first = Pace(model="ollama/a", output_tokens=20.5, learned_at_ms=NOW_MS)
+    second = Pace(model="ollama/a", load_ms=5_000.25, output_tokens=21.0, learned_at_ms=NOW_MS + 1)
+    other = Pace(model="ollama/a:1b", learned_at_ms=NOW_MS)
+    before = statuses.pace("ollama/a")
+    for pace in (first, other, second):
+        statuses.put_pace(pace)
+
+    assert (None, second, other) == (before, statuses.pace("ollama/a"), statuses.pace("ollama/a:1b"))
+    assert statuses.box() is None
+
+
+def test_status_of_another_version(cloud: Cloud) -> None:
+    """Figures in a shape that is not known here are the store's failure, not a wrong estimate."""
+    item: Any = {"name": {"S": "pace#ollama/a"}, "document": {"S": '{"speed": 1}'}}
+    cloud.dynamodb.put_item(TableName="StatusTable", Item=item)
+    with pytest.raises(StoreError):
+        DynamoStatusStore(cloud.dynamodb, "StatusTable").pace("ollama/a")
+
+
 def test_queue(cloud: Cloud) -> None:
     """A dispatched job is one message with its id, on the queue that the template names."""
     url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]
@@ -167,6 +189,8 @@ CALLS: dict[str, Callable[[DynamoDBClient], object]] = {
         BoxSighting(checked_at_ms=NOW_MS, state=None)
     ),
     "status get": lambda client: DynamoStatusStore(client, "StatusTable").box(),
+    "pace put": lambda client: DynamoStatusStore(client, "StatusTable").put_pace(Pace(model="m")),
+    "pace get": lambda client: DynamoStatusStore(client, "StatusTable").pace("m"),
 }
 
 

@@ -14,6 +14,7 @@ from llm_router import errors
 from llm_router.api import (
     MAX_BODY_BYTES,
     STATUS,
+    ask_again_seconds,
     create_api,
     error_response,
     failure_status,
@@ -23,8 +24,9 @@ from llm_router.api import (
     tenant_of,
 )
 from llm_router.errors import InvalidRequestError, RouterError
-from llm_router.models import ChatRequest, Failure
+from llm_router.models import ChatRequest, Failure, JobStatus
 from llm_router.observability import logger
+from llm_router.responses import PendingResponse
 from tests.builders import Context, body_of, http_event
 
 
@@ -372,3 +374,14 @@ def test_error_response() -> None:
     response = app.resolve(http_event("health"), Context())
 
     assert (502, "odd") == (response["statusCode"], body_of(response)["error"]["message"])
+
+
+@pytest.mark.parametrize(
+    ("estimated_ms", "seconds"),
+    [(None, 2), (0, 1), (1, 1), (1_000, 1), (1_001, 2), (60_000, 60), (500_000, 60)],
+)
+def test_when_to_ask_again(estimated_ms: int | None, seconds: int) -> None:
+    """Whoever is to come back is told the expected second, at least 1 and at most 60; 2 when nobody knows."""
+    body = PendingResponse(request_id="req_1", status=JobStatus.QUEUED, estimated_ms=estimated_ms)
+
+    assert seconds == ask_again_seconds(body)

@@ -19,6 +19,7 @@ from tests.fakes import (
     FakeEmbedder,
     FakeIdempotencyStore,
     FakeJobStore,
+    FakeStatusStore,
     SettableClock,
 )
 
@@ -43,6 +44,7 @@ class World:
             costs=COSTS,
             dispatch=self.dispatched.append,
             breaker=self.breaker,
+            statuses=FakeStatusStore(),
             clock=self.clock,
             new_id=lambda: f"req_{next(numbers)}",
         )

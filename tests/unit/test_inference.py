@@ -15,12 +15,13 @@ from llm_router.errors import (
     RouterError,
     StoreError,
 )
+from llm_router.estimates import Pace
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import answer_from_cache, succeeded, usage_record
 from llm_router.models import CacheTier, Generation, JobStatus, ModelCall
 from llm_router.semantic_cache import Hit
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_job
-from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeCacheStore, FakeJobStore, FakeModel, SettableClock
+from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
 
 DEADLINE_MS = NOW_MS + 100_000
 
@@ -32,16 +33,20 @@ class World:
         self.clock = SettableClock(step_ms=step_ms)
         self.store = FakeCacheStore()
         self.jobs = FakeJobStore(self.clock)
+        self.statuses = FakeStatusStore()
+        self.unlearned: list[StoreError] = []
         self.model = FakeModel(*script)
         self.runner = InferenceRunner(
             jobs=self.jobs,
             cache=self.store,
+            statuses=self.statuses,
             model=self.model,
             costs=COSTS,
             clock=self.clock,
             heartbeat=lambda _: nullcontext(),
             new_worker=lambda: "worker",
             cache_ttl_hours=2,
+            on_store_error=self.unlearned.append,
         )
         self.jobs.open(make_job(embedding=(1.0, 0.0), temperature=0.5, system_prompt="Be brief."))
 
@@ -67,6 +72,37 @@ def test_answer() -> None:
         usage.baseline_nano_usd,
         usage.latency_ms,
     )
+
+
+def test_generation_is_learned_from() -> None:
+    """The figures of the model move with each generation, and are kept under its configured name."""
+    world = World(make_generation(model="ollama/tinyllama+stand-in"))
+    world.clock.advance(40)
+    before = Pace(model=TINY, output_tokens=60)
+    world.statuses.put_pace(before)
+    world.run()
+
+    assert {TINY: before.learn(make_generation(), NOW_MS + 40)} == world.statuses.paces
+    assert [] == world.unlearned
+
+
+def test_failure_is_not_learned_from() -> None:
+    """A generation that came to nothing, and a job that was finished before, leave no figures."""
+    world = World("A ", ModelTimeoutError("too late"))
+    world.run()
+    world.run()
+
+    assert {} == world.statuses.paces
+
+
+def test_figures_that_are_refused() -> None:
+    """A table that does not take the figures costs nobody the answer, and somebody hears of it."""
+    world = World(make_generation())
+    world.statuses.broken = True
+    world.run()
+
+    assert JobStatus.SUCCEEDED == world.jobs.get("req_1").status
+    assert ["reading a model's pace failed"] == [str(error) for error in world.unlearned]
 
 
 def test_question_to_the_model() -> None:

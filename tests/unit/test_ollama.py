@@ -375,3 +375,31 @@ def test_state_that_makes_no_sense_is_an_unavailable_model(response: httpx.Respo
 def test_names_match_apart_from_provider_and_default_tag(ours: str, theirs: str, *, same: bool) -> None:
     """A configured name without a tag means the tag `latest`, as it does to Ollama."""
     assert same is same_model(ours, theirs)
+
+
+def test_load_sends_no_question_and_the_load_options_of_every_call() -> None:
+    """A load differs from a question only in what does not make the server load the model anew."""
+    seen = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(json.loads(request.content))
+        return httpx.Response(200, json=LAST | {"done_reason": "load"})
+
+    client(handler).load("ollama/tinyllama", deadline_ms=DEADLINE_MS)
+
+    assert [
+        {
+            "model": "tinyllama",
+            "messages": [],
+            "stream": True,
+            "keep_alive": -1,
+            "options": {"num_ctx": context_tokens("ollama/tinyllama")},
+        }
+    ] == seen
+
+
+@pytest.mark.parametrize("body", [b"", line("x"), b'{"error": "no memory"}\n'], ids=["nothing", "not done", "error"])
+def test_load_that_breaks_off(body: bytes) -> None:
+    """A load that does not end with `done` has failed."""
+    with pytest.raises(ModelUnavailableError):
+        client(lambda _: streamed(body)).load("ollama/tinyllama", deadline_ms=DEADLINE_MS)

@@ -5,18 +5,28 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
-from llm_router.box import answer_limit_tokens
+from llm_router.box import BoxState, ResidentModel, answer_limit_tokens
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.errors import InvalidRequestError, ModelUnavailableError, StoreError
+from llm_router.estimates import Pace
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import succeeded, usage_record
 from llm_router.models import CacheTier, Job, JobStatus, Source
 from llm_router.pipeline import Pipeline
-from llm_router.ports import CacheEntry
+from llm_router.ports import BoxSighting, CacheEntry
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_request
-from tests.fakes import NOW_MS, FakeBreaker, FakeCacheStore, FakeEmbedder, FakeJobStore, FakeModel, SettableClock
+from tests.fakes import (
+    NOW_MS,
+    FakeBreaker,
+    FakeCacheStore,
+    FakeEmbedder,
+    FakeJobStore,
+    FakeModel,
+    FakeStatusStore,
+    SettableClock,
+)
 
 LARGE = "ollama/llama3.2"
 COMPLEX = (
@@ -35,6 +45,7 @@ class World:
         self.embedder = FakeEmbedder()
         self.dispatched: list[str] = []
         self.breaker = FakeBreaker()
+        self.statuses = FakeStatusStore()
         numbers = count(1)
         parts: dict[str, object] = {
             "classifier": RuleClassifier(),
@@ -44,6 +55,7 @@ class World:
             "costs": COSTS,
             "dispatch": dispatch or self.dispatched.append,
             "breaker": self.breaker,
+            "statuses": self.statuses,
             "clock": self.clock,
             "new_id": lambda: f"req_{next(numbers)}",
         }
@@ -247,12 +259,14 @@ def inline_world() -> World:
     runner = InferenceRunner(
         jobs=world.jobs,
         cache=world.store,
+        statuses=world.statuses,
         model=FakeModel("A ", make_generation()),
         costs=COSTS,
         clock=world.clock,
         heartbeat=lambda _: nullcontext(),
         new_worker=lambda: "worker",
         cache_ttl_hours=24,
+        on_store_error=pytest.fail,
     )
     return world
 
@@ -296,3 +310,59 @@ def test_breaker_that_cannot_be_read() -> None:
     world.breaker.broken = True
 
     assert world.submit().status is JobStatus.QUEUED
+
+
+SLOW = Pace(
+    model=TINY,
+    load_ms=5_000,
+    prompt_tokens_per_second=10,
+    output_tokens_per_second=20,
+    output_tokens=100,
+    learned_at_ms=NOW_MS - 30_000,
+)
+RESIDENT = ResidentModel(name="tinyllama:latest", size_bytes=1, context_length=2048, expires_at="later")
+
+
+def sighting(*resident: ResidentModel, at_ms: int = NOW_MS) -> BoxSighting:
+    """Return a look at the box."""
+    return BoxSighting(checked_at_ms=at_ms, state=BoxState(version="0.31.0", installed=(), resident=resident))
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected_ms"),
+    [
+        (sighting(RESIDENT), 6_000),
+        (sighting(), 11_000),
+        (BoxSighting(checked_at_ms=NOW_MS, state=None), 11_000),
+        (sighting(at_ms=NOW_MS - 60_000), 6_000),
+        (None, 6_000),
+    ],
+    ids=["resident", "not resident", "box was down", "used since the look", "nobody looked"],
+)
+def test_expected_time(seen: BoxSighting | None, expected_ms: int) -> None:
+    """40 characters take 1 s to read and an answer 5 s to write; a model that has left the memory 5 s to load."""
+    world = World()
+    world.statuses.put_pace(SLOW)
+    world.statuses.sighting = seen
+    job = world.submit("What is Python?", system_prompt="x" * 25)
+
+    assert expected_ms == job.expected_ms == world.jobs.get(job.job_id).expected_ms
+
+
+def test_joined_request_is_expected_too() -> None:
+    """A request that joins an equal one gets an estimate of its own."""
+    world = World()
+    world.statuses.put_pace(SLOW)
+    first, joined = world.submit(), world.submit()
+
+    assert ["req_1"] == world.dispatched
+    assert first.expected_ms == joined.expected_ms is not None
+
+
+def test_no_estimate() -> None:
+    """A table of figures that is empty or fails leaves the time unknown and refuses nothing."""
+    unknown, unreadable = World(), World()
+    unreadable.statuses.broken = True
+
+    assert (None, None) == (unknown.submit().expected_ms, unreadable.submit().expected_ms)
+    assert ["req_1"] == unreadable.dispatched

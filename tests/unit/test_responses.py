@@ -29,13 +29,13 @@ def test_answer() -> None:
         "status": "succeeded",
         "degraded": ("cache_index",),
         "truncated": False,
-    } == msgspec.to_builtins(describe(job))
+    } == msgspec.to_builtins(describe(job, NOW_MS))
 
 
 def test_cached_answer() -> None:
     """A stored answer shows its tier and its similarity to six decimals."""
     answer = make_answer(tier=CacheTier.SEMANTIC, similarity=0.91234567)
-    described = msgspec.to_builtins(describe(succeeded(make_job(), answer, NOW_MS)))
+    described = msgspec.to_builtins(describe(succeeded(make_job(), answer, NOW_MS), NOW_MS))
 
     assert (True, "semantic", 0.912346) == tuple(
         described[name] for name in ("was_cached", "cache_tier", "cache_similarity")
@@ -45,22 +45,42 @@ def test_cached_answer() -> None:
 @pytest.mark.parametrize(("done_reason", "truncated"), [("stop", False), ("length", True)])
 def test_truncated(done_reason: str, truncated: bool) -> None:  # noqa: FBT001 - a test's parameter
     """An answer that ran into its length limit says so."""
-    described = msgspec.to_builtins(describe(succeeded(make_job(), make_answer(done_reason=done_reason), NOW_MS)))
+    described = msgspec.to_builtins(
+        describe(succeeded(make_job(), make_answer(done_reason=done_reason), NOW_MS), NOW_MS)
+    )
 
     assert truncated is described["truncated"]
 
 
 def test_queued() -> None:
-    """A waiting request shows its state and nothing else."""
-    assert {"request_id": "req_1", "status": "queued"} == msgspec.to_builtins(describe(make_job()))
+    """A waiting request shows its state and for how long it has waited; an unknown estimate is left out."""
+    assert {"request_id": "req_1", "status": "queued", "waited_ms": 30} == msgspec.to_builtins(
+        describe(make_job(), NOW_MS + 30)
+    )
 
 
 def test_running() -> None:
-    """A running request shows its text so far."""
-    job = make_job(status=JobStatus.RUNNING, partial_text="A lang")
+    """A running request shows its text so far, how long it waited and ran, and what is left of the estimate."""
+    job = make_job(status=JobStatus.RUNNING, partial_text="A lang", started_at_ms=NOW_MS + 200, expected_ms=5_000)
 
-    assert {"request_id": "req_1", "status": "running", "partial_response": "A lang"} == msgspec.to_builtins(
-        describe(job)
+    assert {
+        "request_id": "req_1",
+        "status": "running",
+        "waited_ms": 200,
+        "running_ms": 1_000,
+        "estimated_ms": 4_000,
+        "partial_response": "A lang",
+    } == msgspec.to_builtins(describe(job, NOW_MS + 1_200))
+
+
+def test_late() -> None:
+    """A request that takes longer than expected shows an estimate of 0, and no time is negative."""
+    late = make_job(expected_ms=5_000)
+    early = make_job(status=JobStatus.RUNNING, started_at_ms=NOW_MS - 10)
+
+    assert 0 == msgspec.to_builtins(describe(late, NOW_MS + 6_000))["estimated_ms"]
+    assert (0, 0) == tuple(
+        msgspec.to_builtins(describe(early, NOW_MS - 20))[name] for name in ("waited_ms", "running_ms")
     )
 
 
@@ -72,7 +92,7 @@ def test_failed() -> None:
         "request_id": "req_1",
         "status": "failed",
         "error": {"code": "model_timeout", "message": "too late", "request_id": "req_1"},
-    } == msgspec.to_builtins(describe(job))
+    } == msgspec.to_builtins(describe(job, NOW_MS))
 
 
 def test_clock_that_went_back() -> None:

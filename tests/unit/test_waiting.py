@@ -4,7 +4,7 @@ from msgspec.structs import replace
 from chat.waiting import Waiter
 from llm_router.models import Job, JobStatus
 from tests.builders import make_job
-from tests.fakes import FakeJobStore, SettableClock
+from tests.fakes import NOW_MS, FakeJobStore, SettableClock
 
 
 class Sleeper:
@@ -27,7 +27,7 @@ class Sleeper:
 
     def wait(self, wait_seconds: float) -> Job:
         """Wait for the job."""
-        return Waiter(self.jobs, self.clock, self).wait(self.job, wait_seconds)
+        return Waiter(self.jobs, self.clock, self).wait(self.job, wait_seconds, since_ms=NOW_MS)
 
 
 def test_pauses_grow() -> None:
@@ -65,7 +65,7 @@ def test_failed_look() -> None:
     sleeper.jobs.broken = set()
 
     assert JobStatus.QUEUED == job.status
-    assert JobStatus.SUCCEEDED == sleeper.wait(1).status
+    assert JobStatus.SUCCEEDED == sleeper.wait(2).status
 
 
 @pytest.mark.parametrize("wait_seconds", [0, -1])
@@ -84,3 +84,41 @@ def test_finished_already() -> None:
 
     assert sleeper.job == sleeper.wait(25)
     assert [] == sleeper.pauses_ms
+
+
+def test_wait_counts_from_the_arrival() -> None:
+    """What had to be done before the waiting is part of the wait."""
+    sleeper = Sleeper()
+    sleeper.clock.advance(900)
+    sleeper.wait(1)
+
+    assert [100] == sleeper.pauses_ms
+
+
+def test_finished_while_it_was_submitted() -> None:
+    """A job that inline inference finished is seen as such, even when that took longer than the wait."""
+    sleeper = Sleeper()
+    sleeper.jobs.jobs[sleeper.job.job_id] = replace(sleeper.job, status=JobStatus.SUCCEEDED)
+    sleeper.clock.advance(40_000)
+
+    assert JobStatus.SUCCEEDED == sleeper.wait(25).status
+    assert [] == sleeper.pauses_ms
+
+
+@pytest.mark.parametrize(("expected_ms", "waits"), [(25_001, False), (25_000, True), (None, True)])
+def test_expected_too_late(expected_ms: int | None, waits: bool) -> None:  # noqa: FBT001 - a test's parameter
+    """Nobody waits for an answer that is not expected in time; one that may be is waited for, and an unknown one."""
+    sleeper = Sleeper()
+    sleeper.job = sleeper.jobs.jobs["req_1"] = replace(sleeper.job, expected_ms=expected_ms)
+    sleeper.wait(25)
+
+    assert waits is bool(sleeper.pauses_ms)
+
+
+def test_late_job_is_waited_for() -> None:
+    """A request that should have been answered by now may be at any moment."""
+    sleeper = Sleeper()
+    sleeper.job = sleeper.jobs.jobs["req_1"] = replace(sleeper.job, expected_ms=1_000, created_at_ms=NOW_MS - 60_000)
+    sleeper.wait(1)
+
+    assert sleeper.pauses_ms

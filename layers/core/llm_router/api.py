@@ -13,11 +13,12 @@ from llm_router import errors
 from llm_router.errors import InvalidRequestError, RouterError
 from llm_router.models import DEFAULT_TENANT, Failure
 from llm_router.observability import logger
-from llm_router.responses import ErrorBody, ErrorDetail
+from llm_router.responses import ErrorBody, ErrorDetail, PendingResponse
 from llm_router.validation import in_words
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 RETRY_AFTER_SECONDS: Final = 2
+LONGEST_RETRY_AFTER_SECONDS: Final = 60
 
 STATUS: Final[dict[type[RouterError], int]] = {
     errors.MalformedBodyError: 400,
@@ -96,6 +97,13 @@ def error_response(
     detail = ErrorDetail(code=code, message=message, field=field, request_id=shown_id)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}  # noqa: PLR2004
     return respond(ErrorBody(detail), status, headers)
+
+
+def ask_again_seconds(body: PendingResponse) -> int:
+    """Return when to ask again for an answer that is on its way: when it is expected, within a minute, if known."""
+    if body.estimated_ms is None:
+        return RETRY_AFTER_SECONDS
+    return max(1, min(LONGEST_RETRY_AFTER_SECONDS, -(-body.estimated_ms // 1000)))
 
 
 def failure_status(failure: Failure) -> int:

@@ -162,12 +162,14 @@ def inference_runner(settings: InferSettings) -> InferenceRunner:
     return InferenceRunner(
         jobs=jobs,
         cache=cache_store(settings.cache_table),
+        statuses=status_store(settings.status_table),
         model=guarded_box(settings),
         costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model),
         clock=now_ms,
         heartbeat=LeaseKeeper(jobs, now_ms).keep,
         new_worker=lambda: uuid.uuid4().hex,
         cache_ttl_hours=settings.cache_ttl_hours,
+        on_store_error=lambda error: logger().warning("pace was not learned", exc_info=error),
     )
 
 
@@ -181,6 +183,7 @@ def pipeline(settings: ChatSettings) -> Pipeline:
         costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model),
         dispatch=_dispatch(settings),
         breaker=breaker(settings.status_table),
+        statuses=status_store(settings.status_table),
         clock=now_ms,
         new_id=new_request_id,
     )

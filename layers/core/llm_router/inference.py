@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, StoreError
+from llm_router.estimates import Pace
 from llm_router.jobs import cancelled, failed, settle, succeeded, usage_record
 from llm_router.models import Answer, Failure, Generation, Job, ModelCall
-from llm_router.ports import CacheEntry, CacheStore, Clock, JobStore, LanguageModel
+from llm_router.ports import CacheEntry, CacheStore, Clock, JobStore, LanguageModel, StatusStore
 from llm_router.prompt import canonicalise
 from llm_router.semantic_cache import MS_PER_HOUR
 
@@ -33,6 +34,7 @@ class Work:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.first_piece_at_ms: int | None = None
+        self.generation: Generation | None = None
 
 
 class InferenceRunner(Struct, frozen=True, kw_only=True):
@@ -40,12 +42,15 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
 
     jobs: JobStore
     cache: CacheStore
+    statuses: StatusStore
     model: LanguageModel
     costs: Costs
     clock: Clock
     heartbeat: Heartbeat
     new_worker: Callable[[], str]
     cache_ttl_hours: float
+    on_store_error: Callable[[StoreError], None]
+    """Told when the figures of a generation are lost, which costs nobody an answer."""
 
     def run(self, job_id: str, *, deadline_ms: int) -> Job:
         """Answer a job and return it as it ended; may be called any number of times for the same one.
@@ -76,8 +81,8 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
     def _finish(self, work: Work, deadline_ms: int) -> Job:
         try:
             with self.heartbeat(work):
-                generation = self._generate(work, deadline_ms)
-            finished = succeeded(work.job, self._answer(generation), self.clock())
+                work.generation = self._generate(work, deadline_ms)
+            finished = succeeded(work.job, self._answer(work.generation), self.clock())
         except CancelledError:
             return work.job
         except ModelError as error:
@@ -89,7 +94,17 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             return ended
         if not self.jobs.finish(finished, usage_record(finished)):
             return self.jobs.get(finished.job_id)
+        if work.generation is not None:
+            self._learn(finished.model, work.generation)
         return finished
+
+    def _learn(self, model: str, generation: Generation) -> None:
+        """Let the generation move the model's figures."""
+        try:
+            pace = self.statuses.pace(model) or Pace(model=model)
+            self.statuses.put_pace(pace.learn(generation, self.clock()))
+        except StoreError as error:
+            self.on_store_error(error)
 
     def _generate(self, work: Work, deadline_ms: int) -> Generation:
         call = ModelCall(

@@ -184,6 +184,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """None when no embedder was at hand; the answer is then found by its exact words only."""
     flight: str | None = None
     """Fingerprint under which equal requests join this one."""
+    expected_ms: int | None = None
+    """How long the answer was expected to take once it is begun; None when the box's speed was not known."""
     degraded: tuple[str, ...] = ()
     worker: str | None = None
     """Who runs it; nobody else may finish it while the lease holds."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llm_router.box import answer_limit_tokens
 from llm_router.breaker import Breaker
@@ -11,7 +12,7 @@ from llm_router.costs import Costs
 from llm_router.errors import ModelUnavailableError, StoreError
 from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record
 from llm_router.models import ChatRequest, Failure, Job, JobStatus, Source
-from llm_router.ports import Classifier, Clock, Dispatch, JobStore
+from llm_router.ports import Classifier, Clock, Dispatch, JobStore, StatusStore
 from llm_router.prompt import canonicalise, sha256_hex
 from llm_router.routing import Router
 from llm_router.semantic_cache import Hit, Lookup, SemanticCache
@@ -27,6 +28,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     costs: Costs
     dispatch: Dispatch
     breaker: Breaker
+    statuses: StatusStore
     clock: Clock
     new_id: Callable[[], str]
 
@@ -66,6 +68,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             self.jobs.record(finished, usage_record(finished))
             return finished
         self._refuse_while_the_box_is_down()
+        job = replace(job, expected_ms=self._expected_ms(job, request.chars))
         if self.jobs.open(job):
             return self._lead(job, lookup)
         return job
@@ -78,6 +81,21 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             error = ModelUnavailableError("the model server is down; it is tried again from time to time")
             error.retry_after_ms = retry_after_ms
             raise error
+
+    def _expected_ms(self, job: Job, prompt_chars: int) -> int | None:
+        """Return how long the model will take once it is begun; what waits before it in the queue is not known."""
+        with suppress(StoreError):  # without figures the caller waits as long as it said
+            pace = self.statuses.pace(job.model)
+            if pace is not None:
+                resident = self._is_resident(job.model, used_at_ms=pace.learned_at_ms)
+                return pace.expected_ms(prompt_chars=prompt_chars, max_tokens=job.max_tokens, resident=resident)
+        return None
+
+    def _is_resident(self, model: str, *, used_at_ms: int) -> bool:
+        sighting = self.statuses.box()
+        if sighting is None or sighting.checked_at_ms < used_at_ms:
+            return True  # who answered since the last look has stayed in memory
+        return sighting.state is not None and sighting.state.is_resident(model)
 
     def _lead(self, job: Job, lookup: Lookup) -> Job:
         """Run a claimed job, unless the flight before it stored the answer between our look and our claim."""

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from llm_router.box import BoxState
 from llm_router.classification import Classification
+from llm_router.estimates import Pace
 from llm_router.models import Generation, Job, ModelCall, UsageRecord
 
 Clock = Callable[[], int]
@@ -73,6 +74,17 @@ class Box(Protocol):
 
         Raises:
             ModelUnavailableError: it cannot be reached.
+        """
+
+    def load(self, model: str, *, deadline_ms: int) -> None:
+        """Bring a model into memory, where it stays, and return when it is there.
+
+        Args:
+            model: Name with its provider, e.g. `ollama/tinyllama`.
+            deadline_ms: Epoch milliseconds after which it is given up.
+
+        Raises:
+            ModelError: one of its subclasses says what went wrong.
         """
 
 
@@ -213,13 +225,22 @@ class Rollup(Struct, frozen=True):
 
 
 class StatusStore(Protocol):
-    """Keeps what is known of the box."""
+    """Keeps what is known of the box. Every method raises StoreError when the store fails."""
 
     def put_box(self, sighting: "BoxSighting") -> None:
         """Replace the last known state of the box."""
 
     def box(self) -> "BoxSighting | None":
         """Return the last known state of the box; None before the first look."""
+
+    def pace(self, model: str) -> Pace | None:
+        """Return how fast a model was seen to be; None before its first answer."""
+
+    def put_pace(self, pace: Pace) -> None:
+        """Replace a model's figures.
+
+        Of two workers who read, learn and write at once, one's generation is lost: rolling figures do without it.
+        """
 
 
 class BoxSighting(Struct, frozen=True, kw_only=True):

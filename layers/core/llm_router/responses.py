@@ -3,11 +3,13 @@
 from typing import Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llm_router.classification import Classification
 from llm_router.classification.complexity import Complexity
 from llm_router.classification.features import Features
 from llm_router.costs import usd
+from llm_router.estimates import remaining_ms
 from llm_router.models import CacheTier, Job, JobStatus
 from llm_router.semantic_cache import Verdict
 
@@ -53,6 +55,12 @@ class PendingResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     request_id: str
     status: JobStatus
+    waited_ms: int | None = None
+    """From its arrival until a worker began it, or until now."""
+    running_ms: int | None = None
+    """Since a worker began it."""
+    estimated_ms: int | None = None
+    """How much longer it is expected to take, without what waits before it; 0 when it is late."""
     partial_response: str | None = None
     error: ErrorDetail | None = None
 
@@ -150,17 +158,31 @@ class CacheStatsResponse(Struct, frozen=True, kw_only=True):
     """Percent of the requests that were answered."""
 
 
-def describe(job: Job) -> ChatResponse | PendingResponse:
+def pending(job: Job, now_ms: int) -> PendingResponse:
+    """Return what a caller may know of a job without an answer."""
+    error = job.failure
+    shown = PendingResponse(
+        request_id=job.job_id,
+        status=job.status,
+        partial_response=job.partial_text or None,
+        error=ErrorDetail(code=error.code, message=error.message, request_id=job.job_id) if error else None,
+    )
+    if job.status.finished:
+        return shown
+    begun_ms = job.started_at_ms
+    return replace(
+        shown,
+        waited_ms=max(0, (now_ms if begun_ms is None else begun_ms) - job.created_at_ms),
+        running_ms=None if begun_ms is None else max(0, now_ms - begun_ms),
+        estimated_ms=remaining_ms(job, now_ms),
+    )
+
+
+def describe(job: Job, now_ms: int) -> ChatResponse | PendingResponse:
     """Return what a caller may know of a job."""
     answer = job.answer
     if answer is None:
-        error = job.failure
-        return PendingResponse(
-            request_id=job.job_id,
-            status=job.status,
-            partial_response=job.partial_text or None,
-            error=ErrorDetail(code=error.code, message=error.message, request_id=job.job_id) if error else None,
-        )
+        return pending(job, now_ms)
     return ChatResponse(
         response=answer.text,
         model_used=answer.model,

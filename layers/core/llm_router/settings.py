@@ -145,11 +145,12 @@ class AnalyticsSettings(BaselineSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeSettings(Settings):
+class ProbeSettings(RoutingSettings):
     """Settings of `probe`."""
 
     status_table: str
     ollama_base_url: HttpUrl
+    preload_models: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,16 @@ import httpx
 import msgspec
 
 from llm_router.adapters.model_http import ModelServer, broke_off
-from llm_router.adapters.ollama_protocol import Chunk, Models, Version, box_state, chat_body, generation, refusal
+from llm_router.adapters.ollama_protocol import (
+    Chunk,
+    Models,
+    Version,
+    box_state,
+    chat_body,
+    generation,
+    load_body,
+    refusal,
+)
 from llm_router.box import BoxState
 from llm_router.errors import ModelError, ModelUnavailableError
 from llm_router.models import Generation, ModelCall
@@ -22,7 +31,7 @@ T = TypeVar("T")
 
 
 class OllamaClient:
-    """The models of one Ollama server; implements `LanguageModel`.
+    """The models of one Ollama server; implements `LanguageModel` and `Box`.
 
     Args:
         base_url: Where the server is, e.g. `http://localhost:11434`.
@@ -53,6 +62,12 @@ class OllamaClient:
         with self._server.ask("/api/chat", chat_body(call), deadline_ms=deadline_ms) as lines:
             yield from _read(call, lines)
 
+    def load(self, model: str, *, deadline_ms: int) -> None:
+        """Bring a model into memory, where it stays, and return when it is there; see `Box`."""
+        with self._server.ask("/api/chat", load_body(model), deadline_ms=deadline_ms) as lines:
+            if not any(chunk.done for chunk in _chunks(lines)):
+                raise broke_off()
+
     def state(self) -> BoxState:
         """Return what the server says of itself and its models.
 
@@ -74,12 +89,17 @@ class OllamaClient:
         return msgspec.json.decode(self._server.get(path, silence_s=STATE_SECONDS), type=shape)
 
 
-def _read(call: ModelCall, lines: Iterator[bytes]) -> Iterator[str | Generation]:
-    pieces = []
+def _chunks(lines: Iterator[bytes]) -> Iterator[Chunk]:
     for line in lines:
         chunk = msgspec.json.decode(line, type=Chunk)
         if chunk.error:
             raise refusal(httpx.codes.OK, chunk.error)
+        yield chunk
+
+
+def _read(call: ModelCall, lines: Iterator[bytes]) -> Iterator[str | Generation]:
+    pieces = []
+    for chunk in _chunks(lines):
         if chunk.message.content:
             pieces.append(chunk.message.content)
             yield chunk.message.content

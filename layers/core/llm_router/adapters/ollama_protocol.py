@@ -80,6 +80,17 @@ def chat_body(call: ModelCall) -> dict[str, Any]:
     }
 
 
+def load_body(model: str) -> dict[str, Any]:
+    """Return the body of `POST /api/chat` that only loads a model, with the load options of every other call."""
+    return {
+        "model": model.removeprefix(PROVIDER_PREFIX),
+        "messages": [],
+        "stream": True,
+        "keep_alive": STAYS_RESIDENT,
+        "options": {"num_ctx": context_tokens(model)},
+    }
+
+
 def generation(call: ModelCall, last: Chunk, text: str) -> Generation:
     """Return the answer `text` with the figures of the stream's last chunk."""
     return Generation(

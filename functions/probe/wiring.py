@@ -1,0 +1,43 @@
+"""Builds what looks at the box and loads its models."""
+
+from functools import lru_cache
+
+from msgspec import Struct
+
+from llm_router import bootstrap
+from llm_router.errors import ModelError
+from llm_router.observability import count, logger
+from llm_router.ports import Box, StatusStore
+from llm_router.routing import Router
+from llm_router.settings import ProbeSettings, environment
+from probe.preloading import Preloader
+
+
+class Parts(Struct, frozen=True):
+    """What a look at the box needs."""
+
+    box: Box
+    store: StatusStore
+    preloader: Preloader
+    preloaded: tuple[str, ...]
+    """Models to keep in memory."""
+
+
+@lru_cache
+def parts() -> Parts:
+    """Build the client and the store once per environment."""
+    settings = ProbeSettings.from_env(environment())
+    box = bootstrap.ollama(settings.ollama_base_url)
+    tiers = Router.from_settings(settings).models.values()
+    return Parts(
+        box,
+        bootstrap.status_store(settings.status_table),
+        Preloader(box, bootstrap.now_ms, note_failed_load),
+        tuple(tiers) if settings.preload_models else (),
+    )
+
+
+def note_failed_load(model: str, error: ModelError) -> None:
+    """Log and count a model that was not loaded; the next look tries again."""
+    logger().warning("preloading failed", extra={"model": model, "code": error.code}, exc_info=error)
+    count("PreloadFailed", model=model)
