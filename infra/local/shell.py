@@ -10,7 +10,7 @@ import httpx
 from llm_router.box import PROVIDER_PREFIX, BoxState
 from llm_router.costs import Costs
 from llm_router.errors import ConfigError
-from llm_router.settings import ChatSettings
+from llm_router.settings import ChatSettings, ProbeSettings
 from llm_router.validation import in_words
 
 DEFAULT_OLLAMA_URL: Final = "http://localhost:11434"
@@ -24,11 +24,19 @@ SETTINGS: Final = (
     "BASELINE_MODEL",
     "INSTANCE_USD_PER_HOUR",
     "INFERENCE_MODE",
+    "PRELOAD_MODELS",
     "CLASSIFIER",
 )
 """What README documents; everything else that the functions read is for the template to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ShellSettings(ChatSettings, ProbeSettings):
+    """Everything that `SETTINGS` names."""
+
+
 _GIVEN_BY_TEMPLATE: Final = {
-    field.name.upper(): "http://x" for field in fields(ChatSettings) if field.default is MISSING
+    field.name.upper(): "http://x" for field in fields(_ShellSettings) if field.default is MISSING
 }
 
 
@@ -52,7 +60,7 @@ class Choice:
         given = {name: environ[name] for name in SETTINGS if environ.get(name)}
         url = ollama_url(given.pop("OLLAMA_BASE_URL", DEFAULT_OLLAMA_URL))
         try:
-            parsed = ChatSettings.from_env(_GIVEN_BY_TEMPLATE | given)
+            parsed = _ShellSettings.from_env(_GIVEN_BY_TEMPLATE | given)
         except ConfigError as error:
             raise ConfigError([_in_words(problem) for problem in error.problems]) from error
         Costs.of(parsed.instance_usd_per_hour, parsed.baseline_model)

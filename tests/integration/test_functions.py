@@ -230,6 +230,20 @@ def test_probe_and_models(deploy: Deploy, ollama: OllamaStandIn) -> None:
     assert "0.145" == body["prices"]["instance_usd_per_hour"]
 
 
+def test_probe_that_preloads(deploy: Deploy) -> None:
+    """Where it is switched on, a look at the box loads the tiers' models, and what is kept is the box after that."""
+    with OllamaStandIn() as box:
+        deploy("ProbeFunction", PRELOAD_MODELS="true", OLLAMA_BASE_URL=box.base_url)
+        probe(load_event("probe"), Context(remaining_ms=360_000))
+        probe(load_event("probe"), Context(remaining_ms=360_000))
+    sighting = bootstrap.status_store("StatusTable").box()
+
+    assert ["tinyllama", "llama3.2"] == list(box.loads)
+    assert sighting is not None
+    assert sighting.state is not None
+    assert sighting.state.is_resident(TINY)
+
+
 def test_probe_of_an_unreachable_box(deploy: Deploy, ollama: OllamaStandIn) -> None:
     """A box that refuses connections is written down as unreachable, and health says so with 503."""
     deploy("ProbeFunction")
