@@ -131,10 +131,10 @@ class Environment:
         """
         allowed_seconds = _INIT_SECONDS + self._function.timeout_seconds
         match self._next_signal(allowed_seconds):
-            case Ready() if self._process.poll() is None:
+            case Ready() if self._lives():
                 return None
             case Ready():
-                return Failure(error_document("Runtime.ExitError", _exit_message(self._process.returncode)))
+                return Failure(error_document("Runtime.ExitError", _exit_message(self._process.wait())))
             case Failure() as failure:
                 self.kill()
                 return failure
@@ -194,6 +194,16 @@ class Environment:
     def _signal_group(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+    def _lives(self) -> bool:
+        """Whether the process is there; poll() alone also says so while the watching thread takes note of its end."""
+        if self._process.poll() is not None:
+            return False
+        try:
+            os.kill(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _watch(self) -> None:
         """Report the end of the process, take what it started with it, and close its Runtime API."""
