@@ -135,6 +135,8 @@ def test_box_that_refuses_before_it_has_said_anything_is_asked_again(router: Any
 
 def test_prompt_that_does_not_fit_the_model_is_refused(router: Any) -> None:
     """A prompt longer than the model's context is refused instead of being cut silently."""
+    router.forget_pace("ollama/tinyllama")
+
     response = router.chat("word " * 6_000, force_model="ollama/tinyllama")
 
     assert response.status_code == 422
@@ -143,6 +145,8 @@ def test_prompt_that_does_not_fit_the_model_is_refused(router: Any) -> None:
 
 def test_long_prompt_goes_to_a_model_that_can_hold_it(router: Any) -> None:
     """A prompt of the greatest length is answered, by a model whose context holds it."""
+    router.forget_pace("ollama/llama3.2")
+
     answer = router.answer("word " * 6_400)
 
     assert answer["model_used"] == "ollama/llama3.2+stand-in"
