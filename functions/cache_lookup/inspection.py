@@ -27,10 +27,10 @@ class Inspector(Struct, frozen=True, kw_only=True):
         Raises:
             InvalidRequestError: the forced model is not configured.
         """
-        complexity = self.classifier.classify(canonicalise(question.message)).complexity
-        found = self.cache.lookup(
-            tenant, question, self.router.choose(complexity, question.chars, question.force_model)
-        )
+        canonical = canonicalise(question.message)
+        complexity = self.classifier.classify(canonical).complexity
+        model = self.router.choose(complexity, question.chars, question.force_model)
+        found = self.cache.lookup(tenant, question, model, canonical=canonical)
         hit = found.hit
         return LookupResponse(
             hit=hit is not None,
@@ -44,7 +44,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
 
     def stats(self, tenant: str) -> CacheStatusResponse:
         """Return the cache's settings, and whether a search works right now."""
-        probe = self.cache.lookup(tenant, _PROBE, "none")
+        probe = self.cache.lookup(tenant, _PROBE, "none", canonical=_PROBE.message)
         return CacheStatusResponse(
             similarity_threshold=self.threshold,
             ttl_hours=self.ttl_hours,

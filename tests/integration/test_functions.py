@@ -191,7 +191,9 @@ def test_cache_lookup(deploy: Deploy) -> None:
     deploy("CacheLookupFunction")
     embedder = OnnxEmbedder(MODEL)
     cache = SemanticCache(bootstrap.cache_store("CacheTable"), embedder, threshold=0.85, clock=bootstrap.now_ms)
-    namespace = cache.lookup("default", CacheQuestion(message="What is Python?"), TINY).namespace
+    namespace = cache.lookup(
+        "default", CacheQuestion(message="What is Python?"), TINY, canonical="What is Python?"
+    ).namespace
     entry = make_entry(namespace=namespace, expires_at=bootstrap.now_ms() // 1000 + 60)
     bootstrap.cache_store("CacheTable").put(entry, embedder.embed(entry.prompt))
     exact, semantic, missed = (

@@ -27,7 +27,7 @@ class World:
             threshold=0.85,
             ttl_hours=24,
         )
-        namespace = self.cache.lookup("default", QUESTION, TINY).namespace
+        namespace = self.cache.lookup("default", QUESTION, TINY, canonical=QUESTION.message).namespace
         self.store.put(make_entry(namespace=namespace), self.embedder.embed("What is Python?"))
 
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from llm_router.models import CacheQuestion, CacheTier
+from llm_router.prompt import canonicalise
 from llm_router.semantic_cache import Lookup, Scope, SemanticCache
 from tests.builders import TINY, make_entry
 from tests.fakes import NOW_MS, FakeCacheStore, FakeEmbedder, SettableClock
@@ -46,7 +47,11 @@ class World:
 
     def ask(self, question: CacheQuestion = QUESTION, **options: Any) -> Lookup:
         """Look a question up."""
-        return self.cache.lookup("default", question, TINY, **options)
+        return self.ask_as("default", TINY, question, **options)
+
+    def ask_as(self, tenant: str, model: str, question: CacheQuestion = QUESTION, **options: Any) -> Lookup:
+        """Look a question up for a tenant and a model."""
+        return self.cache.lookup(tenant, question, model, canonical=canonicalise(question.message), **options)
 
     def remember(self, message: str, **fields: Any) -> None:
         """Store an answer to a question of the usual scope."""
@@ -285,8 +290,8 @@ def test_tenant_model_and_generation_separate() -> None:
     """An answer is shared neither with another tenant or model, nor after the tenant's cache was cleared."""
     world = World()
     world.remember("What is Python?")
-    other_tenant = world.cache.lookup("other", QUESTION, TINY).hit
-    other_model = world.cache.lookup("default", QUESTION, "ollama/llama3.2").hit
+    other_tenant = world.ask_as("other", TINY).hit
+    other_model = world.ask_as("default", "ollama/llama3.2").hit
     world.store.generations["default"] = 1
     cleared = world.ask()
 

@@ -42,9 +42,10 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             StoreError: the job could not be stored or dispatched; nothing was started.
         """
         created_at_ms = self.clock()
-        complexity = self.classifier.classify(canonicalise(request.message)).complexity
+        canonical = canonicalise(request.message)
+        complexity = self.classifier.classify(canonical).complexity
         model = self.router.choose(complexity, request.chars, request.force_model)
-        lookup = self.cache.lookup(tenant, request, model, read=not request.skip_cache)
+        lookup = self.cache.lookup(tenant, request, model, canonical=canonical, read=not request.skip_cache)
         job = Job(
             job_id=job_id or self.new_id(),
             tenant=tenant,

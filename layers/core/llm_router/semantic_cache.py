@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from llm_router.errors import EmbeddingError, StoreError
 from llm_router.models import CacheQuestion, CacheTier
 from llm_router.ports import CacheEntry, CacheStore, Candidate, Clock, Embedder
-from llm_router.prompt import canonicalise, entry_id, sha256_hex
+from llm_router.prompt import entry_id, sha256_hex
 
 CANDIDATES: Final = 5
 MS_PER_HOUR: Final = 3_600_000
@@ -105,12 +105,12 @@ class SemanticCache:
         """Which vectors this cache compares."""
         return self._embedder.version
 
-    def lookup(self, tenant: str, question: CacheQuestion, model: str, *, read: bool = True) -> Lookup:
+    def lookup(self, tenant: str, question: CacheQuestion, model: str, *, canonical: str, read: bool = True) -> Lookup:
         """Find a stored answer for a question that `model` would be asked.
 
-        With `read` false nothing is answered, but the result still says where the answer is to be stored.
+        `canonical` is the canonical form of the question's message. With `read` false nothing is answered, but the
+        result still says where the answer is to be stored.
         """
-        canonical = canonicalise(question.message)
         degraded: list[str] = []
         generation = self._generation(tenant, degraded)
         scope = Scope(
