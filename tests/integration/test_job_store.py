@@ -5,8 +5,9 @@ import pytest
 from msgspec.structs import replace
 
 from llm_router.adapters.dynamodb import from_item
-from llm_router.adapters.dynamodb_flights import FLIGHT_LEASE_MS, JOB_TTL_SECONDS
-from llm_router.adapters.dynamodb_jobs import USAGE_TTL_SECONDS, DynamoJobStore
+from llm_router.adapters.dynamodb_flights import FLIGHT_LEASE_MS
+from llm_router.adapters.dynamodb_jobs import DynamoJobStore
+from llm_router.adapters.job_items import JOB_TTL_SECONDS, USAGE_TTL_SECONDS
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.jobs import failed, succeeded, usage_record
 from llm_router.models import CacheTier, Failure, Job, JobStatus, UsageRecord

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from llm_router.adapters.dynamodb import is_condition_failure, store_errors, to_item
+from llm_router.adapters.job_items import JOB_TTL_SECONDS
 from llm_router.models import Job, JobStatus
 from llm_router.ports import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-JOB_TTL_SECONDS: Final = 24 * 3600
 FLIGHT_LEASE_MS: Final = 15 * 60 * 1000
 """Longer than a job waits and runs when nothing is broken; after it an equal request takes the flight over."""
 

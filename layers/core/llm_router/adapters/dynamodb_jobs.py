@@ -1,16 +1,14 @@
 """The job and usage tables: requests on their way, flights that equal ones join, and what each request used."""
 
-from array import array
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from botocore.exceptions import ClientError
-from msgspec.structs import replace
 
 from llm_router.adapters.dynamodb import is_condition_failure, store_errors, to_item, transact
-from llm_router.adapters.dynamodb_flights import JOB_TTL_SECONDS, DynamoFlights
-from llm_router.errors import ConflictError, NotFoundError, RequestTooLargeError, StoreError
-from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
+from llm_router.adapters.dynamodb_flights import DynamoFlights
+from llm_router.adapters.job_items import job_of, outcome, put_job, put_usage
+from llm_router.errors import ConflictError, NotFoundError, StoreError
+from llm_router.models import Job, JobStatus, UsageRecord
 from llm_router.ports import Clock
 
 if TYPE_CHECKING:
@@ -19,10 +17,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
-USAGE_TTL_SECONDS: Final = 395 * 24 * 3600
-"""Thirteen months, so that a month can be compared with the same one a year before."""
-MAX_DOCUMENT_BYTES: Final = 280_000
-"""An item may have 400 KB; this leaves room for the answer."""
 _CLAIM_ATTEMPTS: Final = 5
 
 
@@ -35,7 +29,7 @@ class DynamoJobStore(DynamoFlights):
 
     def open(self, job: Job) -> bool:
         """Store a queued job; return True when it is to be run, False when it joined an equal one."""
-        self._insert(self._put_job(job)["Put"])
+        self._insert(put_job(self._jobs, job, self._clock())["Put"])
         if job.flight is None:
             return True
         # Single writes, no transaction: a crowd of equal requests queues at the item instead of failing with conflicts.
@@ -51,7 +45,9 @@ class DynamoJobStore(DynamoFlights):
 
     def record(self, job: Job, usage: UsageRecord) -> None:
         """Store a job that is finished from the start, and its usage record, in one transaction."""
-        self._write("storing an answered request", [self._put_job(job), self._put_usage(usage)])
+        self._write(
+            "storing an answered request", [put_job(self._jobs, job, self._clock()), put_usage(self._usage, usage)]
+        )
 
     def get(self, job_id: str) -> Job:
         """Return a job as last written.
@@ -62,7 +58,7 @@ class DynamoJobStore(DynamoFlights):
         item = self._get(job_id)
         if item is None or "document" not in item or int(item["expires_at"]["N"]) * 1000 <= self._clock():
             raise NotFoundError("no such request")
-        return _job(item)
+        return job_of(item)
 
     def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:
         """Mark a job running for one worker.
@@ -128,7 +124,7 @@ class DynamoJobStore(DynamoFlights):
 
         Returns False when it was finished before, or is held by another worker than the job's.
         """
-        values = to_item(_outcome(job))
+        values = to_item(outcome(job))
         assignments = ", ".join(f"{name} = :{name}" for name in values)
         # A failed job keeps the text so far; a whole answer takes its place.
         outdated = "lease_until_ms, worker, partial_text" if job.answer else "lease_until_ms, worker"
@@ -147,7 +143,7 @@ class DynamoJobStore(DynamoFlights):
                 | (mine or {":now": {"N": str(self._clock())}}),
             }
         }
-        return transact(self._client, "finishing a job", [update, self._put_usage(usage)])
+        return transact(self._client, "finishing a job", [update, put_usage(self._usage, usage)])
 
     def _insert(self, put: "PutTypeDef") -> None:
         # The SDK may repeat a write whose answer was lost; it must not run into itself.
@@ -189,68 +185,4 @@ class DynamoJobStore(DynamoFlights):
                 if is_condition_failure(error):
                     raise ConflictError("the request is finished or in other hands") from error
                 raise
-        return _job(item)
-
-    def _put_job(self, job: Job) -> "TransactWriteItemTypeDef":
-        # The embedding travels as packed float32: a sixth of its digits, and exact.
-        document = msgspec.json.encode(replace(job, embedding=None, answer=None, failure=None))
-        if len(document) > MAX_DOCUMENT_BYTES:
-            raise RequestTooLargeError(f"must not take more than {MAX_DOCUMENT_BYTES} bytes to store", field="message")
-        values = {
-            "job_id": job.job_id,
-            "tenant": job.tenant,
-            "status": str(job.status),
-            "document": document.decode(),
-            "embedding": array("f", job.embedding).tobytes() if job.embedding is not None else None,
-            "expires_at": self._clock() // 1000 + JOB_TTL_SECONDS,
-        }
-        return {
-            "Put": {
-                "TableName": self._jobs,
-                "Item": to_item(values | _outcome(job)),
-                "ConditionExpression": "attribute_not_exists(job_id)",
-            }
-        }
-
-    def _put_usage(self, usage: UsageRecord) -> "TransactWriteItemTypeDef":
-        values = msgspec.to_builtins(usage) | {"expires_at": usage.finished_at_ms // 1000 + USAGE_TTL_SECONDS}
-        return {
-            "Put": {
-                "TableName": self._usage,
-                "Item": to_item(values),
-                "ConditionExpression": "attribute_not_exists(request_id)",
-            }
-        }
-
-
-def _outcome(job: Job) -> dict[str, Any]:
-    """Return the attributes that change when a job ends."""
-    return {
-        "partial_text": job.partial_text or None,
-        "answer": msgspec.json.encode(job.answer).decode() if job.answer else None,
-        "failure": msgspec.json.encode(job.failure).decode() if job.failure else None,
-        "finished_at_ms": job.finished_at_ms,
-    }
-
-
-def _job(item: dict[str, Any]) -> Job:
-    job = msgspec.json.decode(item["document"]["S"], type=Job)
-    return replace(
-        job,
-        status=JobStatus(item["status"]["S"]),
-        embedding=_floats(item["embedding"]["B"]) if "embedding" in item else None,
-        worker=item["worker"]["S"] if "worker" in item else None,
-        lease_until_ms=int(item["lease_until_ms"]["N"]) if "lease_until_ms" in item else 0,
-        cancel_requested="cancel_requested" in item,
-        started_at_ms=int(item["started_at_ms"]["N"]) if "started_at_ms" in item else None,
-        partial_text=item["partial_text"]["S"] if "partial_text" in item else "",
-        answer=msgspec.json.decode(item["answer"]["S"], type=Answer) if "answer" in item else None,
-        failure=msgspec.json.decode(item["failure"]["S"], type=Failure) if "failure" in item else None,
-        finished_at_ms=int(item["finished_at_ms"]["N"]) if "finished_at_ms" in item else None,
-    )
-
-
-def _floats(packed: bytes) -> tuple[float, ...]:
-    numbers = array("f")
-    numbers.frombytes(packed)
-    return tuple(numbers)
+        return job_of(item)

@@ -1,0 +1,94 @@
+"""What a request looks like in the job table, and its usage record in the usage table."""
+
+from array import array
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from llm_router.adapters.dynamodb import to_item
+from llm_router.errors import RequestTooLargeError
+from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+JOB_TTL_SECONDS: Final = 24 * 3600
+USAGE_TTL_SECONDS: Final = 395 * 24 * 3600
+"""Thirteen months, so that a month can be compared with the same one a year before."""
+MAX_DOCUMENT_BYTES: Final = 280_000
+"""An item may have 400 KB; this leaves room for the answer."""
+
+
+def put_job(table: str, job: Job, now_ms: int) -> "TransactWriteItemTypeDef":
+    """Return the write of a new job.
+
+    Raises:
+        RequestTooLargeError: it does not fit an item.
+    """
+    # The embedding travels as packed float32: a sixth of its digits, and exact.
+    document = msgspec.json.encode(replace(job, embedding=None, answer=None, failure=None))
+    if len(document) > MAX_DOCUMENT_BYTES:
+        raise RequestTooLargeError(f"must not take more than {MAX_DOCUMENT_BYTES} bytes to store", field="message")
+    values = {
+        "job_id": job.job_id,
+        "tenant": job.tenant,
+        "status": str(job.status),
+        "document": document.decode(),
+        "embedding": array("f", job.embedding).tobytes() if job.embedding is not None else None,
+        "expires_at": now_ms // 1000 + JOB_TTL_SECONDS,
+    }
+    return {
+        "Put": {
+            "TableName": table,
+            "Item": to_item(values | outcome(job)),
+            "ConditionExpression": "attribute_not_exists(job_id)",
+        }
+    }
+
+
+def put_usage(table: str, usage: UsageRecord) -> "TransactWriteItemTypeDef":
+    """Return the write of a usage record."""
+    values = msgspec.to_builtins(usage) | {"expires_at": usage.finished_at_ms // 1000 + USAGE_TTL_SECONDS}
+    return {
+        "Put": {
+            "TableName": table,
+            "Item": to_item(values),
+            "ConditionExpression": "attribute_not_exists(request_id)",
+        }
+    }
+
+
+def outcome(job: Job) -> dict[str, Any]:
+    """Return the attributes that change when a job ends."""
+    return {
+        "partial_text": job.partial_text or None,
+        "answer": msgspec.json.encode(job.answer).decode() if job.answer else None,
+        "failure": msgspec.json.encode(job.failure).decode() if job.failure else None,
+        "finished_at_ms": job.finished_at_ms,
+    }
+
+
+def job_of(item: Mapping[str, Any]) -> Job:
+    """Return the job an item holds."""
+    job = msgspec.json.decode(item["document"]["S"], type=Job)
+    return replace(
+        job,
+        status=JobStatus(item["status"]["S"]),
+        embedding=_floats(item["embedding"]["B"]) if "embedding" in item else None,
+        worker=item["worker"]["S"] if "worker" in item else None,
+        lease_until_ms=int(item["lease_until_ms"]["N"]) if "lease_until_ms" in item else 0,
+        cancel_requested="cancel_requested" in item,
+        started_at_ms=int(item["started_at_ms"]["N"]) if "started_at_ms" in item else None,
+        partial_text=item["partial_text"]["S"] if "partial_text" in item else "",
+        answer=msgspec.json.decode(item["answer"]["S"], type=Answer) if "answer" in item else None,
+        failure=msgspec.json.decode(item["failure"]["S"], type=Failure) if "failure" in item else None,
+        finished_at_ms=int(item["finished_at_ms"]["N"]) if "finished_at_ms" in item else None,
+    )
+
+
+def _floats(packed: bytes) -> tuple[float, ...]:
+    numbers = array("f")
+    numbers.frombytes(packed)
+    return tuple(numbers)
