@@ -10,6 +10,7 @@ from llm_router.idempotency import KeyedRequests, body_sha256, key_of
 from llm_router.jobs import succeeded, usage_record
 from llm_router.models import ChatRequest, Job, JobStatus, Source
 from llm_router.pipeline import Pipeline
+from llm_router.prompt import sha256_hex
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from tests.builders import COSTS, TINY, make_answer, make_request
@@ -166,10 +167,18 @@ def test_what_makes_bodies_equal() -> None:
         make_request(conversation_id="c"),
         make_request(temperature=0),
         make_request(max_tokens=1),
+        make_request(no_store=True),
+        make_request(cache_ttl_hours=1.0),
+        make_request(min_similarity=0.0),
     ]
 
     assert 1 == len({body_sha256(request) for request in equal})
     assert 1 + len(others) == len({body_sha256(request) for request in [REQUEST, *others]})
+
+
+def test_new_fields_leave_old_bodies_alone() -> None:
+    """A body is known by what it says, so that a field which comes later changes no key of the day before."""
+    assert sha256_hex(b'{"message":"What is Python?"}') == body_sha256(REQUEST)
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,27 @@ def test_not_remembered(generation: Generation) -> None:
     assert {} == world.store.entries
 
 
+def test_no_store() -> None:
+    """An answer whose caller forbids it is given to all who joined, and not stored."""
+    world = World(make_generation())
+    world.jobs.open(make_job("req_2", no_store=True, flight="unstored"))
+    world.jobs.open(make_job("req_3", no_store=True, flight="unstored"))
+    world.runner.run("req_2", deadline_ms=DEADLINE_MS)
+
+    assert JobStatus.SUCCEEDED is world.jobs.get("req_3").status
+    assert {} == world.store.entries
+
+
+@pytest.mark.parametrize(("wanted_hours", "kept_seconds"), [(None, 7200), (1.5, 5400), (2.0, 7200), (1e300, 7200)])
+def test_time_to_live(wanted_hours: float | None, kept_seconds: int) -> None:
+    """A caller may have the answer kept for less long than the setting says, not for longer."""
+    world = World(make_generation())
+    world.jobs.open(make_job("req_2", flight=None, cache_ttl_hours=wanted_hours))
+    world.runner.run("req_2", deadline_ms=DEADLINE_MS)
+
+    assert [NOW_MS // 1000 + kept_seconds] == [entry.expires_at for entry, _ in world.store.entries.values()]
+
+
 def test_stored_answer_is_not_stored_again() -> None:
     """A job that the cache answered leaves the cache as it is."""
     world = World()

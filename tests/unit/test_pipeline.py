@@ -181,6 +181,39 @@ def test_skip_cache() -> None:
     assert one.embedding is not None
 
 
+def test_no_store() -> None:
+    """Who forbids storing may still be answered from the cache; otherwise the job says so to whoever runs it."""
+    world = World()
+    world.answer(world.submit())
+    hit, missed = world.submit(no_store=True), world.submit("Who wrote Faust?", no_store=True)
+
+    assert CacheTier.EXACT == (hit.answer and hit.answer.tier)
+    assert missed.no_store
+
+
+def test_no_store_joins_its_own_kind() -> None:
+    """Requests that forbid storing join one another, and neither join nor are joined by those that allow it."""
+    world = World()
+    first = world.submit(no_store=True)
+    world.submit()
+    world.submit(no_store=True)
+    allowing = world.submit()
+
+    assert ["req_1", "req_2"] == world.dispatched
+    assert ["req_3"] == world.jobs.followers(first)
+    assert ["req_4"] == world.jobs.followers(world.jobs.get("req_2"))
+    assert not allowing.no_store
+
+
+def test_controls_leave_the_place_alone() -> None:
+    """How long an answer is kept and how near a hit must be do not divide the cache; the first reaches the job."""
+    world = World()
+    plain, kept, near = world.submit(), world.submit(cache_ttl_hours=0.5), world.submit(min_similarity=0.99)
+
+    assert (None, 0.5, None) == (plain.cache_ttl_hours, kept.cache_ttl_hours, near.cache_ttl_hours)
+    assert 1 == len({(job.namespace, job.entry_id, job.flight) for job in (plain, kept, near)})
+
+
 def test_failing_dispatch() -> None:
     """When the queue refuses, the caller gets the error, and no queued job and no flight stay behind."""
 

@@ -126,6 +126,28 @@ def test_entry_floor(floor: float, served: bool) -> None:  # noqa: FBT001 - a te
     assert far.ask().hit is None
 
 
+@pytest.mark.parametrize(("wanted", "served"), [(0.0, True), (0.6, True), (0.61, False), (1.0, False)])
+def test_min_similarity(wanted: float, served: bool) -> None:  # noqa: FBT001 - a test's parameter
+    """A caller may ask for more similarity than the threshold; asking for less changes nothing."""
+    world = World(FixedEmbedder({"stored": 0.6, "far": 0.5}), threshold=0.55)
+    world.remember("far")
+    far = world.ask(CacheQuestion(message="What is Python?", min_similarity=wanted))
+    world.remember("stored")
+    near = world.ask(CacheQuestion(message="What is Python?", min_similarity=wanted))
+
+    assert far.hit is None
+    assert served is (near.hit is not None)
+    assert far.namespace == near.namespace == SCOPE.namespace()
+
+
+def test_min_similarity_of_the_same_words() -> None:
+    """The same words are similar enough for everybody."""
+    world = World()
+    world.remember("What is Python?")
+
+    assert world.ask(CacheQuestion(message="What is Python?", min_similarity=1.0)).hit is not None
+
+
 def test_expired_candidate_is_skipped() -> None:
     """An expired candidate, which the store may still hold, makes room for the next one."""
     world = World(FixedEmbedder({"nearest": 0.99, "next": 0.9}))

@@ -31,9 +31,12 @@ def key_of(headers: Mapping[str, str]) -> str | None:
 
 
 def body_sha256(request: ChatRequest) -> str:
-    """Return what two requests have in common when they ask the same, however long each is ready to wait."""
+    """Return what two requests have in common when they ask the same, however long each is ready to wait.
+
+    Fields at their default are left out, so that a new one does not make yesterday's requests others than today's.
+    """
     fields = msgspec.to_builtins(request)
-    del fields["wait_seconds"]
+    fields.pop("wait_seconds", None)
     return sha256_hex(msgspec.json.encode(fields, order="sorted"))
 
 

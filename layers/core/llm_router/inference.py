@@ -168,11 +168,14 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         )
 
     def _remember(self, job: Job) -> None:
-        """Store the answer, unless it is cut or empty: such an answer must not be given twice."""
+        """Store the answer, unless its caller forbids it, or it is cut or empty and must not be given twice."""
         answer = job.answer
-        if answer is None or answer.tier is not None or answer.done_reason != "stop" or not answer.text.strip():
+        if job.no_store or answer is None or answer.tier is not None:
+            return
+        if answer.done_reason != "stop" or not answer.text.strip():
             return
         now_ms = job.finished_at_ms or self.clock()
+        ttl_hours = min(self.cache_ttl_hours, job.cache_ttl_hours or self.cache_ttl_hours)
         entry = CacheEntry(
             namespace=job.namespace,
             entry_id=job.entry_id,
@@ -182,6 +185,6 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
             created_at_ms=now_ms,
-            expires_at=int((now_ms + self.cache_ttl_hours * MS_PER_HOUR) // 1000),
+            expires_at=int((now_ms + ttl_hours * MS_PER_HOUR) // 1000),
         )
         self.cache.put(entry, job.embedding)

@@ -30,7 +30,15 @@ MaxTokens = Annotated[int, Meta(ge=1, le=4096, description="Upper bound of the a
 Temperature = Annotated[float, Meta(ge=0, le=2, description="Randomness of the answer.")]
 
 
-class CacheQuestion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+MinSimilarity = Annotated[
+    float, Meta(ge=0, le=1, description="Least cosine similarity of a hit; less than the router's own has no effect.")
+]
+CacheTtlHours = Annotated[
+    float, Meta(gt=0, description="How long the answer may be served to others; longer than the router's own is cut.")
+]
+
+
+class CacheQuestion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The fields of a request that decide which answers it may share; body of `POST /api/v1/cache/lookup`."""
 
     message: Message
@@ -39,6 +47,7 @@ class CacheQuestion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     system_prompt: SystemPrompt | None = None
     max_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
+    min_similarity: MinSimilarity | None = None
 
     @property
     def chars(self) -> int:
@@ -46,10 +55,12 @@ class CacheQuestion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return len(self.message) + len(self.system_prompt or "")
 
 
-class ChatRequest(CacheQuestion, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ChatRequest(CacheQuestion, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Body of `POST /api/v1/chat`."""
 
     skip_cache: Annotated[bool, Meta(description="Do not answer from the cache; the answer is still stored.")] = False
+    no_store: Annotated[bool, Meta(description="Do not store the answer; it may still come from the cache.")] = False
+    cache_ttl_hours: CacheTtlHours | None = None
     wait_seconds: Annotated[
         float, Meta(ge=0, le=MAX_WAIT_SECONDS, description="How long to wait before 202 answers instead.")
     ] = MAX_WAIT_SECONDS
@@ -184,6 +195,10 @@ class Job(Struct, frozen=True, kw_only=True):
     """None when no embedder was at hand; the answer is then found by its exact words only."""
     flight: str | None = None
     """Fingerprint under which equal requests join this one."""
+    no_store: bool = False
+    """Whether the answer must not go into the cache."""
+    cache_ttl_hours: float | None = None
+    """How long the answer may be served, as its caller wants it; None leaves that to the router."""
     expected_ms: int | None = None
     """How long the answer was expected to take once it is begun; None when the box's speed was not known."""
     degraded: tuple[str, ...] = ()

@@ -61,7 +61,9 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             namespace=lookup.namespace,
             entry_id=lookup.entry_id,
             embedding=tuple(lookup.embedding) if lookup.embedding is not None else None,
-            flight=None if request.skip_cache else sha256_hex(f"{lookup.namespace}/{lookup.entry_id}".encode()),
+            flight=None if request.skip_cache else _flight(lookup, no_store=request.no_store),
+            no_store=request.no_store,
+            cache_ttl_hours=request.cache_ttl_hours,
             degraded=lookup.degraded,
         )
         if lookup.hit is not None:
@@ -119,3 +121,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         ended = job if self.jobs.finish(job, usage_record(job)) else self.jobs.get(job.job_id)
         settle(self.jobs, ended, self.clock)
         return ended
+
+
+def _flight(lookup: Lookup, *, no_store: bool) -> str:
+    """Return the fingerprint of equal requests; those that must leave no entry join only each other."""
+    return sha256_hex(f"{lookup.namespace}/{lookup.entry_id}/{no_store}".encode())

@@ -133,7 +133,7 @@ class SemanticCache:
         missed = replace(place, embedding=embedding, degraded=tuple(degraded))
         if not read or embedding is None or "cache" in degraded:
             return missed
-        return self._semantic(missed, canonical, embedding)
+        return self._semantic(missed, canonical, embedding, question.min_similarity or 0.0)
 
     def again(self, lookup: Lookup) -> Hit | None:
         """Look once more for the exact words of a question that was looked up before."""
@@ -149,14 +149,14 @@ class SemanticCache:
             return place
         return replace(place, hit=Hit(entry, CacheTier.EXACT, 1.0))
 
-    def _semantic(self, missed: Lookup, canonical: str, embedding: Sequence[float]) -> Lookup:
+    def _semantic(self, missed: Lookup, canonical: str, embedding: Sequence[float], min_similarity: float) -> Lookup:
         try:
             candidates = self._store.nearest(missed.namespace, embedding, CANDIDATES)
         except StoreError:
             return replace(missed, degraded=(*missed.degraded, "cache_index"))
         verdicts: list[Verdict] = []
         for candidate in candidates:
-            reason = self._refusal(candidate, canonical)
+            reason = self._refusal(candidate, canonical, min_similarity)
             verdicts.append(
                 Verdict(
                     entry_id=candidate.entry.entry_id,
@@ -170,10 +170,10 @@ class SemanticCache:
                 return replace(missed, hit=hit, verdicts=tuple(verdicts))
         return replace(missed, verdicts=tuple(verdicts))
 
-    def _refusal(self, candidate: Candidate, canonical: str) -> str | None:
+    def _refusal(self, candidate: Candidate, canonical: str, min_similarity: float) -> str | None:
         """Return why a candidate may not be served; the threshold comes first because it is the cheapest test."""
         entry, similarity = candidate.entry, candidate.similarity
-        if similarity < max(self._threshold, entry.similarity_floor):
+        if similarity < max(self._threshold, min_similarity, entry.similarity_floor):
             return "below the similarity threshold"
         if not self._live(entry):
             return "expired"
