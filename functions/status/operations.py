@@ -73,7 +73,10 @@ OPERATIONS: Final = (
         parameters=(_PREFER, _IDEMPOTENCY_KEY),
         responses={200: (ChatResponse,), 202: (PendingResponse,)},
         errors=(*_BODY_ERRORS, 409, 502, 503, 504),
-        meanings={200: "The answer.", 409: "The idempotency key was used with another body."},
+        meanings={
+            200: "The answer.",
+            409: "The idempotency key was used with another body, or another call cancelled the request.",
+        },
     ),
     Operation(
         method="get",

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from infra.local.ollama_exchange import SUFFIX as STAND_IN_SUFFIX
+from infra.local.exchange import SUFFIX as STAND_IN_SUFFIX
 
 PROMPTS: Final = (
     "What is Python?",

@@ -3,19 +3,15 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-from msgspec import Struct
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
+from infra.local.exchange import SUFFIX, AbortableResponse, Pace
 from infra.local.ollama_answers import compose, count_prompt_tokens, tokens
 from infra.local.ollama_memory import NS_PER_S, Memory, ModelCard
 from infra.local.ollama_shapes import BUSY, CRASHED, TOO_LONG, Question, Shape, answer_line
-
-SUFFIX: Final = "+stand-in"
-"""Added to the model's name in every answer, so that nobody takes it for a model's."""
 
 
 class Fault(StrEnum):
@@ -37,16 +33,12 @@ class Fault(StrEnum):
     """No byte any more, until the client goes away."""
 
 
-class Behaviour(Struct, frozen=True, kw_only=True):
+class Behaviour(Pace, frozen=True, kw_only=True):
     """How the stand-in treats a question; without arguments, well and at once."""
 
     fault: Fault | None = None
-    after_tokens: int = 3
-    """How much of the answer comes before the fault."""
     load_delay_s: float = 0.0
     """How long the caller waits when the model has to be loaded."""
-    token_delay_s: float = 0.0
-    """How long the caller waits for each token."""
     realtime: float = 0.0
     """Share of the reported durations that the caller also has to wait; 1.0 is the speed of a small machine."""
 
@@ -56,8 +48,8 @@ class Behaviour(Struct, frozen=True, kw_only=True):
         await asyncio.sleep(delay_s + self.realtime * reported_ns / NS_PER_S)
 
 
-class Exchange(Response):
-    """Answers one question over ASGI."""
+class Exchange(AbortableResponse[Question]):
+    """Answers one question as Ollama does."""
 
     def __init__(
         self,
@@ -70,29 +62,16 @@ class Exchange(Response):
         slots: asyncio.Semaphore,
         on_abort: Callable[[Question], None],
     ) -> None:
-        self.question = question
+        super().__init__(question, on_abort)
         self.shape = shape
         self.card = card
         self.behaviour = behaviour
         self.memory = memory
         self.slots = slots
-        self.on_abort = on_abort
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
-        """Answer until the client goes away, as Ollama does."""
-        work = asyncio.ensure_future(self._answer(_Wire(send)))
-        gone = asyncio.ensure_future(receive())
-        try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            unfinished = work.cancel()
-            gone.cancel()
-        if unfinished:
-            self.on_abort(self.question)
-        else:
-            work.result()
-
-    async def _answer(self, wire: "_Wire") -> None:
+    async def answer(self, send: Send) -> None:
+        """Answer as Ollama does, one question at a time and a few of them waiting."""
+        wire = _Wire(send)
         if self.behaviour.fault is Fault.BUSY:
             return await wire.refuse(503, BUSY)
         if self.behaviour.fault is Fault.FAILURE:

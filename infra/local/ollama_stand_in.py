@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from infra.local.ollama_exchange import SUFFIX, Behaviour, Exchange
+from infra.local.exchange import SUFFIX
+from infra.local.ollama_exchange import Behaviour, Exchange
 from infra.local.ollama_memory import Memory, card
 from infra.local.ollama_shapes import Question, Shape, now
 from infra.local.server_thread import ServerThread

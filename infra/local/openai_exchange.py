@@ -8,13 +8,10 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, field
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
+from infra.local.exchange import SUFFIX, AbortableResponse, Pace
 from infra.local.ollama_answers import compose, count_prompt_tokens, tokens
-
-SUFFIX: Final = "+stand-in"
-"""Added to the model's name in every answer, so that nobody takes it for a model's."""
 
 _OLLAMAS_NOTE: Final = "(This is a stand-in for Ollama, no language model.)"
 _NOTE: Final = "(This is a stand-in for a cloud API, no language model.)"
@@ -33,14 +30,10 @@ class Fault(StrEnum):
     """No byte any more, until the client goes away."""
 
 
-class Behaviour(Struct, frozen=True, kw_only=True):
+class Behaviour(Pace, frozen=True, kw_only=True):
     """How the stand-in treats a question; without arguments, well and at once."""
 
     fault: Fault | None = None
-    after_tokens: int = 3
-    """How much of the answer comes before the fault."""
-    token_delay_s: float = 0.0
-    """How long the caller waits for each token."""
 
 
 class Message(Struct):
@@ -73,29 +66,15 @@ class Question(Struct):
         return [each.content for each in self.messages]
 
 
-class Exchange(Response):
-    """Answers one question over ASGI, until the client goes away."""
+class Exchange(AbortableResponse[Question]):
+    """Answers one question as a cloud API does."""
 
     def __init__(self, question: Question, behaviour: Behaviour, on_abort: Callable[[Question], None]) -> None:
-        self.question = question
+        super().__init__(question, on_abort)
         self.behaviour = behaviour
-        self.on_abort = on_abort
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
-        """Answer, and tell when the client leaves before the end."""
-        work = asyncio.ensure_future(self._answer(send))
-        gone = asyncio.ensure_future(receive())
-        try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            unfinished = work.cancel()
-            gone.cancel()
-        if unfinished:
-            self.on_abort(self.question)
-        else:
-            work.result()
-
-    async def _answer(self, send: Send) -> None:
+    async def answer(self, send: Send) -> None:
+        """Answer as a stream of server-sent events."""
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         said = tokens(compose(self.question.model, self.question.contents).replace(_OLLAMAS_NOTE, _NOTE))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from infra.local.intrinsics import Intrinsic
+from llm_router import bootstrap
 from llm_router.settings import Settings
 from tests.contract.sam_template import DOCUMENT, ROOT, TEMPLATE, events, resources, target
 
@@ -159,6 +160,11 @@ def test_queue_sources(name: str, source: dict[str, Any]) -> None:
     assert queue["VisibilityTimeout"] >= 6 * FUNCTIONS[name]["Timeout"]
     assert queue["RedrivePolicy"]["maxReceiveCount"] >= 3
     assert QUEUES[dead_letters]["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+
+
+def test_probe_of_the_breaker_outlasts_the_worker() -> None:
+    """The call that is let through to a box that was down has reported before the next one is."""
+    assert bootstrap.PROBE_LEASE_MS >= FUNCTIONS["InferFunction"]["Timeout"] * 1000
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.integration.conftest import Cloud, Deploy
 from tests.loading import load_event
 
 ASYNC = {"message": "What is Python?", "wait_seconds": 0}
+PATH = "/api/v1/requests/{}"
 JOB_ID = load_event("request")["pathParameters"]["job_id"]
 
 
@@ -28,7 +29,7 @@ def ask(body: object) -> dict[str, Any]:
 
 def state_of(job_id: str, **request_context: Any) -> dict[str, Any]:
     """Ask where a request stands."""
-    event = http_event("request", rawPath=f"/api/v1/requests/{job_id}", pathParameters={"job_id": job_id})
+    event = http_event("request", rawPath=PATH.format(job_id), pathParameters={"job_id": job_id})
     event["requestContext"] |= request_context
     return chat(event, Context())
 
@@ -159,6 +160,19 @@ def test_caller_who_does_not_wait(deploy: Deploy) -> None:
     event["headers"]["prefer"] = "handling=strict, Respond-Async"
 
     assert 202 == chat(event, Context())["statusCode"]
+
+
+def test_request_that_another_call_cancelled(deploy: Deploy) -> None:
+    """Who waits for a request, here by its idempotency key, while another call cancels it gets 409."""
+    deploy("ChatFunction")
+    event = http_event("chat", ASYNC)
+    event["headers"]["idempotency-key"] = "one"
+    job_id = body_of(chat(event, Context()))["request_id"]
+    cancelled = chat(http_event("cancel", pathParameters={"job_id": job_id}, rawPath=PATH.format(job_id)), Context())
+    waited = chat(event, Context())
+
+    assert (200, 409) == (cancelled["statusCode"], waited["statusCode"])
+    assert ("cancelled", job_id) == (body_of(waited)["error"]["code"], body_of(waited)["error"]["request_id"])
 
 
 def test_other_tenant(deploy: Deploy) -> None:

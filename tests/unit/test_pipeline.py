@@ -169,6 +169,29 @@ def test_equal_questions_at_once() -> None:
     assert ["req_2"] == world.jobs.followers(first)
 
 
+def test_joining_a_flight_whose_worker_died_at_its_end() -> None:
+    """Who joins a leader that is finished, and whose worker died before telling anybody, is answered at once."""
+    world = World()
+    leader, follower = world.submit(), world.submit()
+    finished = succeeded(leader, make_answer(), world.clock())
+    world.jobs.finish(finished, usage_record(finished))
+    late = world.submit()
+
+    assert JobStatus.SUCCEEDED is late.status is world.jobs.get(follower.job_id).status
+    assert [False, True, True] == [world.jobs.usage[job.job_id].joined for job in (leader, follower, late)]
+    assert [leader.job_id] == world.dispatched
+    assert world.jobs.leader(late) is None
+
+
+def test_joining_a_flight_that_cannot_be_looked_at() -> None:
+    """Who joined waits, as ever, when the look at the leader fails."""
+    world = World()
+    world.submit()
+    world.jobs.broken = {"leader"}
+
+    assert JobStatus.QUEUED is world.submit().status
+
+
 def test_skip_cache() -> None:
     """Who skips the cache gets an answer of their own, which nobody joins and the cache still takes in."""
     world = World()

@@ -9,7 +9,7 @@ import msgspec
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
 
-from llm_router import errors
+from llm_router import errors, jobs
 from llm_router.errors import InvalidRequestError, RouterError
 from llm_router.models import DEFAULT_TENANT, Failure
 from llm_router.observability import logger
@@ -37,7 +37,7 @@ STATUS: Final[dict[type[RouterError], int]] = {
 }
 """What each error is in HTTP; a subclass without an entry has its base's, and 500 stands for everything else."""
 
-_BY_CODE: Final = {kind.code: status for kind, status in STATUS.items()}
+_BY_CODE: Final = {kind.code: status for kind, status in STATUS.items()} | {jobs.CANCELLED: 409}
 _AT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _NAMED_FIELD = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]+)`")
 _JSON_TYPE = re.compile(r"\s*application/json\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*", re.IGNORECASE)

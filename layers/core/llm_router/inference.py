@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, StoreError
 from llm_router.estimates import Pace
-from llm_router.jobs import cancelled, failed, settle, succeeded, usage_record
+from llm_router.jobs import CANCELLED, cancelled, failed, settle, succeeded, usage_record
 from llm_router.models import Answer, Failure, Generation, Job, ModelCall
 from llm_router.ports import CacheEntry, CacheStore, Clock, JobStore, LanguageModel, StatusStore
 from llm_router.prompt import canonicalise
@@ -140,7 +140,7 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
     def _cancel(self, work: Work) -> None:
         """End the job at its caller's wish; go on in the name of the next request that waits for the same answer."""
         heir = self.jobs.hand_over(work.job)
-        spent = self._failure(work, "cancelled", "the request was cancelled")
+        spent = self._failure(work, CANCELLED, "the request was cancelled")
         # Whoever gets the answer pays for all of it.
         ended = cancelled(work.job, replace(spent, busy_ms=0, actual_nano_usd=0) if heir else spent, self.clock())
         self.jobs.finish(ended, usage_record(ended))

@@ -1,6 +1,7 @@
 """What happens to a job at its end: its last state, its usage record, and the requests that joined it."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -9,6 +10,9 @@ from llm_router.errors import NotFoundError
 from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
 from llm_router.ports import Clock, JobStore
 from llm_router.semantic_cache import Hit
+
+CANCELLED: Final = "cancelled"
+"""Failure code of a request that ended at its caller's wish."""
 
 
 def succeeded(job: Job, answer: Answer, now_ms: int) -> Job:

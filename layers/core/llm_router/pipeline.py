@@ -14,6 +14,7 @@ from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_
 from llm_router.models import ChatRequest, Failure, Job, JobStatus, Source
 from llm_router.ports import Classifier, Clock, Dispatch, JobStore, StatusStore
 from llm_router.prompt import canonicalise, sha256_hex
+from llm_router.requests import Requests
 from llm_router.routing import Router
 from llm_router.semantic_cache import Hit, Lookup, SemanticCache
 
@@ -74,6 +75,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         job = replace(job, expected_ms=self._expected_ms(job, request.chars))
         if self.jobs.open(job):
             return self._lead(job, lookup)
+        with suppress(StoreError):  # its leader may have ended, and its worker died before telling who joined
+            return Requests(self.jobs, self.dispatch, self.clock).revive(job)
         return job
 
     def _refuse_while_the_box_is_down(self) -> None:

@@ -5,13 +5,13 @@ from typing import Final
 from msgspec import Struct
 
 from llm_router.errors import NotFoundError
-from llm_router.jobs import cancelled, settle, usage_record
+from llm_router.jobs import CANCELLED, cancelled, settle, usage_record
 from llm_router.models import Failure, Job, JobStatus, is_request_id
 from llm_router.ports import Clock, Dispatch, JobStore
 
 OVERDUE_MS: Final = 60_000
 """A job that nobody has begun for so long is dispatched again: its message may be lost, or hidden by a dead worker."""
-_CANCELLED: Final = Failure(code="cancelled", message="the request was cancelled")
+_CANCELLED: Final = Failure(code=CANCELLED, message="the request was cancelled")
 
 
 class Requests(Struct, frozen=True):

@@ -83,14 +83,19 @@ def transact(client: "DynamoDBClient", what: str, actions: "Sequence[TransactWri
             time.sleep(_BACKOFF_SECONDS * 2**attempt * (0.5 + random.random()))  # noqa: S311 - jitter
         try:
             client.transact_write_items(TransactItems=actions)
-        except client.exceptions.TransactionCanceledException as error:
-            reasons = {reason.get("Code", "None") for reason in error.response.get("CancellationReasons", [])}
+        except (ClientError, BotoCoreError) as error:
+            reasons = _cancellation_reasons(error)
             if "ConditionalCheckFailed" in reasons:
                 return False
             if not reasons & _RETRIED_REASONS:
                 raise StoreError(f"{what} failed") from error
-        except (ClientError, BotoCoreError) as error:
-            raise StoreError(f"{what} failed") from error
         else:
             return True
     raise StoreError(f"{what} failed: other writers were always there first")
+
+
+def _cancellation_reasons(error: Exception) -> set[str]:
+    """Return why a transaction was cancelled, and nothing of another error."""
+    # Told by the response: `client.exceptions` is made on first use, and two threads at once make two sets of classes.
+    response = error.response if isinstance(error, ClientError) else {}
+    return {reason.get("Code", "None") for reason in response.get("CancellationReasons", [])}
