@@ -36,6 +36,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
             hit=hit is not None,
             cache_tier=hit.tier if hit else None,
             cache_similarity=round(hit.similarity, 6) if hit else None,
+            cache_bypass=found.bypass,
             response=hit.entry.answer if hit else None,
             model_used=hit.entry.model if hit else None,
             candidates=found.verdicts,

@@ -51,3 +51,23 @@ def test_time_to_live_is_the_callers_within_the_routers(router: Any) -> None:
         item["prompt"]["S"]: int(item["expires_at"]["N"]) - int(item["created_at_ms"]["N"]) // 1000 for item in items
     }
     assert (kept["What is a zither?"], kept["What is an oboe?"]) == (1800, 24 * 3600)
+
+
+def test_time_dependent_answers_are_never_reused(router: Any) -> None:
+    """A question whose answer depends on the time is generated each time, leaves no entry, and the answer says why."""
+    entries = router.items("CacheTable")
+    answers = [router.answer("What time is it in Tokyo?") for _ in range(2)]
+    router.twin.drain()
+
+    assert [(answer["was_cached"], answer["cache_bypass"]) for answer in answers] == [(False, "time_dependent")] * 2
+    assert lookup(router, "What time is it in Tokyo?")["cache_bypass"] == "time_dependent"
+    assert router.items("CacheTable") == entries
+
+
+def test_skipping_the_cache_says_so(router: Any) -> None:
+    """A request that skips the cache says so, and its answer is there for the next one, which does not."""
+    first = router.answer("What is a hygrometer?", skip_cache=True)
+    again = router.answer("What is a hygrometer?")
+
+    assert (first["cache_bypass"], again["cache_bypass"]) == ("skip_cache", None)
+    assert again["cache_tier"] == "exact"

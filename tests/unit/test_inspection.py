@@ -3,7 +3,7 @@ import pytest
 from cache_lookup.inspection import Inspector
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.errors import InvalidRequestError
-from llm_router.models import CacheQuestion, CacheTier
+from llm_router.models import CacheBypass, CacheQuestion, CacheTier
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from tests.builders import TINY, make_entry
@@ -65,6 +65,13 @@ def test_miss() -> None:
         found.model_used,
     )
     assert ["below the similarity threshold"] == [candidate.reason for candidate in found.candidates]
+
+
+def test_time_dependent() -> None:
+    """A question that the cache is never asked is shown with the reason."""
+    found = World().inspector.lookup("default", CacheQuestion(message="What time is it?"))
+
+    assert (False, CacheBypass.TIME_DEPENDENT, ()) == (found.hit, found.cache_bypass, found.candidates)
 
 
 def test_unknown_forced_model() -> None:

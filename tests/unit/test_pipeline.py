@@ -11,7 +11,7 @@ from llm_router.errors import InvalidRequestError, ModelUnavailableError, StoreE
 from llm_router.estimates import Pace
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import succeeded, usage_record
-from llm_router.models import CacheTier, Job, JobStatus, Source
+from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, Source
 from llm_router.pipeline import Pipeline
 from llm_router.ports import BoxSighting, CacheEntry
 from llm_router.routing import Router
@@ -199,7 +199,7 @@ def test_skip_cache() -> None:
     one, two = world.submit(skip_cache=True), world.submit(skip_cache=True)
 
     assert ["req_1", "req_2", "req_3"] == world.dispatched
-    assert (None, None) == (one.flight, two.flight)
+    assert (None, None, CacheBypass.SKIP_CACHE, False) == (one.flight, two.flight, one.cache_bypass, one.no_store)
     assert (entry_of(one).namespace, entry_of(one).entry_id) == (one.namespace, one.entry_id)
     assert one.embedding is not None
 
@@ -212,6 +212,20 @@ def test_no_store() -> None:
 
     assert CacheTier.EXACT == (hit.answer and hit.answer.tier)
     assert missed.no_store
+
+
+def test_time_dependent() -> None:
+    """A question whose answer depends on the time is joined while it is on its way, and its answer is not stored."""
+    world = World()
+    first, second = world.submit("What time is it?"), world.submit("What time is it?", no_store=True)
+    world.answer(first)
+    later = world.submit("What time is it?")
+
+    assert ["req_1", "req_3"] == world.dispatched
+    assert [(CacheBypass.TIME_DEPENDENT, True)] * 3 == [
+        (job.cache_bypass, job.no_store) for job in (first, second, later)
+    ]
+    assert None is later.answer
 
 
 def test_no_store_joins_its_own_kind() -> None:

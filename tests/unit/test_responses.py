@@ -20,6 +20,7 @@ def test_answer() -> None:
         "was_cached": False,
         "cache_tier": None,
         "cache_similarity": None,
+        "cache_bypass": None,
         "input_tokens": 10,
         "output_tokens": 20,
         "actual_cost": 0.000003,

@@ -3,7 +3,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llm_router.models import CacheQuestion, CacheTier
+from llm_router.models import CacheBypass, CacheQuestion, CacheTier
 from llm_router.prompt import canonicalise
 from llm_router.semantic_cache import Lookup, Scope, SemanticCache
 from tests.builders import TINY, make_entry
@@ -260,9 +260,31 @@ def test_without_reading() -> None:
     world.store.broken = {"get", "nearest"}
     lookup = world.ask(read=False)
 
-    assert (None, ()) == (lookup.hit, lookup.degraded)
+    assert (None, CacheBypass.SKIP_CACHE, ()) == (lookup.hit, lookup.bypass, lookup.degraded)
     assert (SCOPE.namespace(), make_entry().entry_id) == (lookup.namespace, lookup.entry_id)
     assert lookup.embedding is not None
+
+
+def test_time_dependent() -> None:
+    """A question whose answer depends on the time is not looked up, in whatever words it was stored; nor embedded."""
+    world = World()
+    now = CacheQuestion(message="What time is it?")
+    world.store.put(make_entry(now.message, SCOPE.namespace()), world.embedder.embed(now.message))
+    world.embedder.embedded.clear()
+    lookups = [world.ask(now), world.ask(now, read=False)]
+
+    assert [(None, None, CacheBypass.TIME_DEPENDENT)] * 2 == [
+        (each.hit, each.embedding, each.bypass) for each in lookups
+    ]
+    assert [] == world.embedder.embedded
+
+
+def test_time_dependent_with_broken_store() -> None:
+    """A store that fails while it is asked for the place of such an answer is still reported."""
+    world = World()
+    world.store.broken = {"generation"}
+
+    assert ("cache",) == world.ask(CacheQuestion(message="What time is it?")).degraded
 
 
 def test_again() -> None:

@@ -92,6 +92,15 @@ class CacheTier(StrEnum):
     SEMANTIC = "semantic"
 
 
+class CacheBypass(StrEnum):
+    """Why no stored answer was looked for."""
+
+    SKIP_CACHE = "skip_cache"
+    """The caller wants a new one, which is stored."""
+    TIME_DEPENDENT = "time_dependent"
+    """The right answer depends on the moment of asking; it is not stored either."""
+
+
 class JobStatus(StrEnum):
     """Where a request stands."""
 
@@ -195,6 +204,7 @@ class Job(Struct, frozen=True, kw_only=True):
     """None when no embedder was at hand; the answer is then found by its exact words only."""
     flight: str | None = None
     """Fingerprint under which equal requests join this one."""
+    cache_bypass: CacheBypass | None = None
     no_store: bool = False
     """Whether the answer must not go into the cache."""
     cache_ttl_hours: float | None = None

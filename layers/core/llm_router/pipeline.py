@@ -11,7 +11,7 @@ from llm_router.breaker import Breaker
 from llm_router.costs import Costs
 from llm_router.errors import ModelUnavailableError, StoreError
 from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record
-from llm_router.models import ChatRequest, Failure, Job, JobStatus, Source
+from llm_router.models import CacheBypass, ChatRequest, Failure, Job, JobStatus, Source
 from llm_router.ports import Classifier, Clock, Dispatch, JobStore, StatusStore
 from llm_router.prompt import canonicalise, sha256_hex
 from llm_router.requests import Requests
@@ -47,6 +47,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         complexity = self.classifier.classify(canonical).complexity
         model = self.router.choose(complexity, request.chars, request.force_model)
         lookup = self.cache.lookup(tenant, request, model, canonical=canonical, read=not request.skip_cache)
+        no_store = request.no_store or lookup.bypass is CacheBypass.TIME_DEPENDENT
         job = Job(
             job_id=job_id or self.new_id(),
             tenant=tenant,
@@ -62,8 +63,9 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             namespace=lookup.namespace,
             entry_id=lookup.entry_id,
             embedding=tuple(lookup.embedding) if lookup.embedding is not None else None,
-            flight=None if request.skip_cache else _flight(lookup, no_store=request.no_store),
-            no_store=request.no_store,
+            flight=None if request.skip_cache else _flight(lookup, no_store=no_store),
+            cache_bypass=lookup.bypass,
+            no_store=no_store,
             cache_ttl_hours=request.cache_ttl_hours,
             degraded=lookup.degraded,
         )
@@ -105,7 +107,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
     def _lead(self, job: Job, lookup: Lookup) -> Job:
         """Run a claimed job, unless the flight before it stored the answer between our look and our claim."""
-        if job.flight is not None and "cache" not in job.degraded and (hit := self.cache.again(lookup)):
+        if job.cache_bypass is None and "cache" not in job.degraded and (hit := self.cache.again(lookup)):
             return self._finish(self._with_stored_answer(job, hit))
         try:
             self.dispatch(job.job_id)

@@ -33,6 +33,11 @@ def canonicalise(text: str) -> str:
     return squeezed if "\n" in squeezed else squeezed.lstrip()
 
 
+def without_verbatim(canonical: str) -> str:
+    """Return a canonical prompt without its code and quoted strings, each replaced by a blank."""
+    return " ".join(_VERBATIM.split(canonical)[::2])
+
+
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of some bytes, in hex."""
     return hashlib.sha256(data).hexdigest()

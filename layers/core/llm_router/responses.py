@@ -10,7 +10,7 @@ from llm_router.classification.complexity import Complexity
 from llm_router.classification.features import Features
 from llm_router.costs import usd
 from llm_router.estimates import remaining_ms
-from llm_router.models import CacheTier, Job, JobStatus
+from llm_router.models import CacheBypass, CacheTier, Job, JobStatus
 from llm_router.semantic_cache import Verdict
 
 
@@ -38,6 +38,8 @@ class ChatResponse(Struct, frozen=True, kw_only=True):
     was_cached: bool
     cache_tier: CacheTier | None
     cache_similarity: float | None
+    cache_bypass: CacheBypass | None
+    """Why no stored answer was looked for."""
     input_tokens: int
     output_tokens: int
     actual_cost: float
@@ -92,6 +94,8 @@ class LookupResponse(Struct, frozen=True, kw_only=True):
     hit: bool
     cache_tier: CacheTier | None
     cache_similarity: float | None
+    cache_bypass: CacheBypass | None
+    """`time_dependent`: such a question is never answered from the cache."""
     response: str | None
     model_used: str | None
     candidates: tuple[Verdict, ...]
@@ -190,6 +194,7 @@ def describe(job: Job, now_ms: int) -> ChatResponse | PendingResponse:
         was_cached=answer.tier is not None,
         cache_tier=answer.tier,
         cache_similarity=None if answer.similarity is None else round(answer.similarity, 6),
+        cache_bypass=job.cache_bypass,
         input_tokens=answer.input_tokens,
         output_tokens=answer.output_tokens,
         actual_cost=usd(answer.actual_nano_usd),

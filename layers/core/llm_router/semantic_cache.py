@@ -11,7 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llm_router.errors import EmbeddingError, StoreError
-from llm_router.models import CacheQuestion, CacheTier
+from llm_router.freshness import is_time_dependent
+from llm_router.models import CacheBypass, CacheQuestion, CacheTier
 from llm_router.ports import CacheEntry, CacheStore, Candidate, Clock, Embedder
 from llm_router.prompt import entry_id, sha256_hex
 
@@ -75,6 +76,7 @@ class Lookup(Struct, frozen=True, kw_only=True):
     entry_id: str
     generation: int
     """How often the tenant's cache has been cleared."""
+    bypass: CacheBypass | None = None
     hit: Hit | None = None
     embedding: Sequence[float] | None = None
     verdicts: tuple[Verdict, ...] = ()
@@ -109,8 +111,12 @@ class SemanticCache:
         """Find a stored answer for a question that `model` would be asked.
 
         `canonical` is the canonical form of the question's message. With `read` false nothing is answered, but the
-        result still says where the answer is to be stored.
+        result still says where the answer is to be stored. An answer that depends on the time is neither given nor to
+        be stored.
         """
+        bypass = None if read else CacheBypass.SKIP_CACHE
+        if is_time_dependent(canonical):
+            bypass = CacheBypass.TIME_DEPENDENT
         degraded: list[str] = []
         generation = self._generation(tenant, degraded)
         scope = Scope(
@@ -124,14 +130,14 @@ class SemanticCache:
             temperature=None if question.temperature is None else question.temperature + 0.0,
             max_tokens=question.max_tokens,
         )
-        place = Lookup(namespace=scope.namespace(), entry_id=entry_id(canonical), generation=generation)
-        if read and not degraded:
+        place = Lookup(namespace=scope.namespace(), entry_id=entry_id(canonical), generation=generation, bypass=bypass)
+        if bypass is None and not degraded:
             place = self._exact(place, degraded)
-        if place.hit is not None:
-            return place
+        if place.hit is not None or bypass is CacheBypass.TIME_DEPENDENT:
+            return replace(place, degraded=tuple(degraded))
         embedding = self._embed(canonical, degraded)
         missed = replace(place, embedding=embedding, degraded=tuple(degraded))
-        if not read or embedding is None or "cache" in degraded:
+        if bypass is not None or embedding is None or "cache" in degraded:
             return missed
         return self._semantic(missed, canonical, embedding, question.min_similarity or 0.0)
 
