@@ -28,6 +28,7 @@ from llm_router.ports import (
     RollupKey,
     RollupStore,
     StatusStore,
+    WaitingJob,
 )
 
 NOW_MS: Final = 1_700_000_000_000
@@ -133,6 +134,7 @@ class FakeJobStore:
         self._expires_at_ms: dict[str, int] = {}
         self._dispatched_at_ms: dict[str, int] = {}
         self._flights: dict[str, _Flight] = {}
+        self._joined: set[str] = set()
 
     def open(self, job: Job) -> bool:
         """Store a queued job; claim its flight or join it."""
@@ -145,6 +147,7 @@ class FakeJobStore:
             flight.leader, flight.lease_until_ms = job.job_id, self._clock() + FLIGHT_LEASE_MS
             return True
         flight.followers.add(job.job_id)
+        self._joined.add(job.job_id)
         return False
 
     def record(self, job: Job, usage: UsageRecord) -> None:
@@ -159,6 +162,24 @@ class FakeJobStore:
         if job_id not in self.jobs or self._expires_at_ms[job_id] <= self._clock():
             raise NotFoundError("no such request")
         return self.jobs[job_id]
+
+    def waiting(self, *, limit: int, before_ms: int | None = None) -> Sequence[WaitingJob]:
+        """Return jobs that are to be run and that nobody has begun, oldest first."""
+        self._check("waiting")
+        in_line = [
+            WaitingJob(
+                job_id=job.job_id,
+                model=job.model,
+                created_at_ms=job.created_at_ms,
+                expected_ms=None if job.expected_ms is None else job.expected_ms - job.expected_load_ms,
+            )
+            for job in self.jobs.values()
+            if job.status is JobStatus.QUEUED
+            and job.job_id not in self._joined
+            and job.created_at_ms > self._clock() - JOB_LIFE_MS
+            and (before_ms is None or job.created_at_ms < before_ms)
+        ]
+        return sorted(in_line, key=lambda job: job.created_at_ms)[:limit]
 
     def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:
         """Mark a job running for one worker."""

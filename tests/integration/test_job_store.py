@@ -11,7 +11,7 @@ from llm_router.adapters.job_items import JOB_TTL_SECONDS, USAGE_TTL_SECONDS
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.jobs import failed, succeeded, usage_record
 from llm_router.models import CacheTier, Failure, Job, JobStatus, UsageRecord
-from llm_router.ports import JobStore
+from llm_router.ports import JobStore, WaitingJob
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS, FakeJobStore, SettableClock
 from tests.integration.conftest import Cloud
@@ -420,3 +420,47 @@ def test_writes_that_the_sdk_repeats(store: JobStore) -> None:
     assert start(store) == start(store)
     with pytest.raises(ConflictError):
         store.open(job)
+
+
+def names(store: JobStore, *, limit: int = 10, before_ms: int | None = None) -> list[str]:
+    """Return who waits, in order."""
+    return [job.job_id for job in store.waiting(limit=limit, before_ms=before_ms)]
+
+
+def test_waiting(store: JobStore) -> None:
+    """Who waits comes oldest first, with what is expected of its model once that is in memory."""
+    young = make_job("young", flight=None, created_at_ms=NOW_MS - 1)
+    old = make_job("old", flight=None, created_at_ms=NOW_MS - 2, expected_ms=9_000, expected_load_ms=5_000)
+    for job in (young, old):
+        store.open(job)
+
+    assert [
+        WaitingJob(job_id="old", model=old.model, created_at_ms=NOW_MS - 2, expected_ms=4_000),
+        WaitingJob(job_id="young", model=young.model, created_at_ms=NOW_MS - 1),
+    ] == store.waiting(limit=2)
+    assert ["old"] == names(store, limit=1) == names(store, before_ms=NOW_MS - 1)
+
+
+def test_nobody_waits_who_was_begun(store: JobStore, clock: SettableClock) -> None:
+    """A job leaves the line when it begins, when it ends without having begun, and when its day is over."""
+    for name in ("begun", "ended", "expired", "cached"):
+        job = make_job(name, flight=None)
+        if name == "cached":
+            store.record(succeeded(job, make_answer(), NOW_MS), usage_record(succeeded(job, make_answer(), NOW_MS)))
+        else:
+            store.open(job)
+    everybody = sorted(names(store))
+    start(store, "begun")
+    finish(store, failed(make_job("ended"), FAILURE, NOW_MS))
+    remaining = names(store)
+    clock.advance(JOB_LIFE_MS)
+
+    assert (["begun", "ended", "expired"], ["expired"], []) == (everybody, remaining, names(store))
+
+
+def test_only_the_leader_waits(store: JobStore) -> None:
+    """A request that joined another is not to be run, and not in the line."""
+    for name in ("leader", "follower"):
+        store.open(make_job(name))
+
+    assert ["leader"] == names(store)

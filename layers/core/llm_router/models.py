@@ -211,6 +211,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """How long the answer may be served, as its caller wants it; None leaves that to the router."""
     expected_ms: int | None = None
     """How long the answer was expected to take once it is begun; None when the box's speed was not known."""
+    expected_load_ms: int = 0
+    """Share of `expected_ms` that loading the model takes; 0 when it was in memory."""
     degraded: tuple[str, ...] = ()
     worker: str | None = None
     """Who runs it; nobody else may finish it while the lease holds."""

@@ -129,6 +129,16 @@ class CacheStore(Protocol):
         """Store an entry; without an embedding it is found by its exact key only."""
 
 
+class WaitingJob(Struct, frozen=True, kw_only=True):
+    """What is known of a job that nobody has begun, without reading the job."""
+
+    job_id: str
+    model: str
+    created_at_ms: int
+    expected_ms: int | None = None
+    """How long its answer is expected to take, its model being in memory; None when nobody knows."""
+
+
 class JobStore(Protocol):
     """Keeps requests while they are on their way, and the usage records they leave."""
 
@@ -143,6 +153,16 @@ class JobStore(Protocol):
 
         Raises:
             NotFoundError: no such job, or it has expired.
+        """
+
+    def waiting(self, *, limit: int, before_ms: int | None = None) -> Sequence[WaitingJob]:
+        """Return up to `limit` jobs that are to be run and that nobody has begun, oldest first.
+
+        It may be a moment behind, in both directions: whoever acts on it reads the job first, and starts it.
+
+        Args:
+            limit: How many at most.
+            before_ms: Only those that arrived before this moment.
         """
 
     def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:

@@ -6,10 +6,19 @@ from botocore.exceptions import ClientError
 
 from llm_router.adapters.dynamodb import is_condition_failure, store_errors, to_item, transact
 from llm_router.adapters.dynamodb_flights import DynamoFlights
-from llm_router.adapters.job_items import job_of, outcome, put_job, put_usage
+from llm_router.adapters.job_items import (
+    JOB_TTL_SECONDS,
+    LANE,
+    WAITING_INDEX,
+    job_of,
+    outcome,
+    put_job,
+    put_usage,
+    waiting_job_of,
+)
 from llm_router.errors import ConflictError, NotFoundError, StoreError
 from llm_router.models import Job, JobStatus, UsageRecord
-from llm_router.ports import Clock
+from llm_router.ports import Clock, WaitingJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
 _CLAIM_ATTEMPTS: Final = 5
+_NEVER_MS: Final = 10**15
 
 
 class DynamoJobStore(DynamoFlights):
@@ -40,6 +50,7 @@ class DynamoJobStore(DynamoFlights):
                 return True
             # The flight may have closed between the two calls; then it can be claimed.
             if self._join(job, leader):
+                self._leave_line(job.job_id)
                 return False
         raise StoreError("claiming a flight failed")
 
@@ -60,6 +71,23 @@ class DynamoJobStore(DynamoFlights):
             raise NotFoundError("no such request")
         return job_of(item)
 
+    def waiting(self, *, limit: int, before_ms: int | None = None) -> "Sequence[WaitingJob]":
+        """Return up to `limit` jobs that are to be run and that nobody has begun, oldest first.
+
+        The index is read as it is, a moment behind the table. A request whose leader was cancelled, and which leads
+        since, is not in it: its message finds it.
+        """
+        period = {":alive": self._clock() - JOB_TTL_SECONDS * 1000 + 1, ":last": (before_ms or _NEVER_MS) - 1}
+        with store_errors("reading the waiting jobs"):
+            items = self._client.query(
+                TableName=self._jobs,
+                IndexName=WAITING_INDEX,
+                KeyConditionExpression="lane = :lane AND created_at_ms BETWEEN :alive AND :last",
+                ExpressionAttributeValues=to_item({":lane": LANE} | period),
+                Limit=limit,
+            )["Items"]
+        return [waiting_job_of(item) for item in items]
+
     def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:
         """Mark a job running for one worker.
 
@@ -70,7 +98,7 @@ class DynamoJobStore(DynamoFlights):
         self.get(job_id)
         return self._update(
             job_id,
-            "SET #status = :running, worker = :worker, lease_until_ms = :lease, started_at_ms = :now",
+            "SET #status = :running, worker = :worker, lease_until_ms = :lease, started_at_ms = :now REMOVE lane",
             "#status = :queued OR (#status = :running AND (lease_until_ms < :now OR worker = :worker))",
             {
                 ":running": JobStatus.RUNNING.value,
@@ -127,7 +155,7 @@ class DynamoJobStore(DynamoFlights):
         values = to_item(outcome(job))
         assignments = ", ".join(f"{name} = :{name}" for name in values)
         # A failed job keeps the text so far; a whole answer takes its place.
-        outdated = "lease_until_ms, worker, partial_text" if job.answer else "lease_until_ms, worker"
+        outdated = "lane, lease_until_ms, worker" + (", partial_text" if job.answer else "")
         mine = {":worker": {"S": job.worker}} if job.worker else {}
         held = "worker = :worker" if job.worker else "lease_until_ms < :now"
         update: TransactWriteItemTypeDef = {
@@ -144,6 +172,15 @@ class DynamoJobStore(DynamoFlights):
             }
         }
         return transact(self._client, "finishing a job", [update, put_usage(self._usage, usage)])
+
+    def _leave_line(self, job_id: str) -> None:
+        with store_errors("joining a flight"):
+            self._client.update_item(
+                TableName=self._jobs,
+                Key={"job_id": {"S": job_id}},
+                UpdateExpression="REMOVE lane",
+                ConditionExpression="attribute_exists(job_id)",
+            )
 
     def _insert(self, put: "PutTypeDef") -> None:
         # The SDK may repeat a write whose answer was lost; it must not run into itself.

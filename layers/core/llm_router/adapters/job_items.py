@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from llm_router.adapters.dynamodb import to_item
+from llm_router.adapters.dynamodb import from_item, to_item
 from llm_router.errors import RequestTooLargeError
 from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
+from llm_router.ports import WaitingJob
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -19,6 +20,9 @@ USAGE_TTL_SECONDS: Final = 395 * 24 * 3600
 """Thirteen months, so that a month can be compared with the same one a year before."""
 MAX_DOCUMENT_BYTES: Final = 280_000
 """An item may have 400 KB; this leaves room for the answer."""
+WAITING_INDEX: Final = "waiting"
+LANE: Final = "interactive"
+"""The line of requests that a caller waits for; the only one so far."""
 
 
 def put_job(table: str, job: Job, now_ms: int) -> "TransactWriteItemTypeDef":
@@ -31,7 +35,7 @@ def put_job(table: str, job: Job, now_ms: int) -> "TransactWriteItemTypeDef":
     document = msgspec.json.encode(replace(job, embedding=None, answer=None, failure=None))
     if len(document) > MAX_DOCUMENT_BYTES:
         raise RequestTooLargeError(f"must not take more than {MAX_DOCUMENT_BYTES} bytes to store", field="message")
-    values = {
+    values: dict[str, Any] = {
         "job_id": job.job_id,
         "tenant": job.tenant,
         "status": str(job.status),
@@ -39,6 +43,8 @@ def put_job(table: str, job: Job, now_ms: int) -> "TransactWriteItemTypeDef":
         "embedding": array("f", job.embedding).tobytes() if job.embedding is not None else None,
         "expires_at": now_ms // 1000 + JOB_TTL_SECONDS,
     }
+    if job.status is JobStatus.QUEUED:
+        values |= _place_in_line(job)
     return {
         "Put": {
             "TableName": table,
@@ -68,6 +74,21 @@ def outcome(job: Job) -> dict[str, Any]:
         "failure": msgspec.json.encode(job.failure).decode() if job.failure else None,
         "finished_at_ms": job.finished_at_ms,
     }
+
+
+def _place_in_line(job: Job) -> dict[str, Any]:
+    """Return the attributes of the index of waiting jobs; a job is in it while it has a `lane`."""
+    return {
+        "lane": LANE,
+        "created_at_ms": job.created_at_ms,
+        "model": job.model,
+        "expected_ms": None if job.expected_ms is None else job.expected_ms - job.expected_load_ms,
+    }
+
+
+def waiting_job_of(item: Mapping[str, Any]) -> WaitingJob:
+    """Return what the index of waiting jobs holds of one."""
+    return msgspec.convert(from_item(item), WaitingJob)
 
 
 def job_of(item: Mapping[str, Any]) -> Job:
