@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from infer.wiring import run_job, runner
+from infer.wiring import handle, scheduler
 from llm_router import bootstrap
 from llm_router.observability import failures_logged
 from llm_router.settings import environment, on_lambda
@@ -29,11 +29,11 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 
     def run(record: SQSRecord) -> None:
         with failures_logged("a job", message_id=record.message_id):
-            run_job(msgspec.json.decode(record.body, type=JobMessage).job_id, deadline_ms)
+            handle(msgspec.json.decode(record.body, type=JobMessage).job_id, deadline_ms)
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event, run, processor, context)
 
 
 if on_lambda(environment()):
-    runner()  # clients are made while Lambda gives the initialisation its full CPU
+    scheduler()  # clients are made while Lambda gives the initialisation its full CPU

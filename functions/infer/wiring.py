@@ -1,9 +1,11 @@
-"""Builds the runner, and runs one job with it."""
+"""Builds the scheduler and the runner, and runs jobs with them."""
 
+import time
 from functools import lru_cache
 
+from infer.scheduling import Scheduler
 from llm_router import bootstrap
-from llm_router.errors import ConflictError, NotFoundError
+from llm_router.errors import NotFoundError
 from llm_router.inference import InferenceRunner
 from llm_router.observability import count, logger
 from llm_router.settings import InferSettings, environment
@@ -15,17 +17,30 @@ def runner() -> InferenceRunner:
     return bootstrap.inference_runner(InferSettings.from_env(environment()))
 
 
-def run_job(job_id: str, deadline_ms: int) -> None:
-    """Run a job; one that has expired is forgotten."""
+@lru_cache
+def scheduler() -> Scheduler:
+    """Build the scheduler once per environment."""
+    return Scheduler(
+        jobs=runner().jobs,
+        box=bootstrap.ollama(InferSettings.from_env(environment()).ollama_base_url),
+        run_job=run_job,
+        clock=bootstrap.now_ms,
+        sleep=time.sleep,
+        on_error=lambda error: logger().warning("a job was not passed over", exc_info=error),
+    )
+
+
+def handle(job_id: str, deadline_ms: int) -> None:
+    """Run the job of a message; one that has expired is forgotten."""
     try:
-        job = runner().run(job_id, deadline_ms=deadline_ms)
+        scheduler().run(job_id, deadline_ms=deadline_ms)
     except NotFoundError:
         logger().warning("job has expired", extra={"job_id": job_id})
-        return
-    except ConflictError:
-        # Whoever holds it has a message of its own, which comes again should it die.
-        logger().info("job is in other hands", extra={"job_id": job_id})
-        return
+
+
+def run_job(job_id: str, deadline_ms: int) -> None:
+    """Run one job, and count its failure."""
+    job = runner().run(job_id, deadline_ms=deadline_ms)
     if job.failure is not None:
         logger().warning("job failed", extra={"job_id": job_id, "code": job.failure.code})
         count("JobFailed", code=job.failure.code)

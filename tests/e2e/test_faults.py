@@ -80,7 +80,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Router]:
     folder = tmp_path_factory.mktemp("stack")
     for name in ("functions", "layers", ".build"):
         (folder / name).symlink_to(ROOT / name)
-    template, timeout = (ROOT / "template.yaml").read_text(), "Timeout: 780\n"
+    template, timeout = (ROOT / "template.yaml").read_text(), "Timeout: 900\n"
     assert template.count(timeout) == 1
     (folder / "template.yaml").write_text(template.replace(timeout, "Timeout: 16\n"))
     with (

@@ -15,7 +15,7 @@ import analytics.app
 import cache_lookup.app
 import chat.wiring
 import classify.app
-import infer.app
+import infer.wiring
 import probe.app
 import status.app
 from infra.local.ollama_stand_in import OllamaStandIn
@@ -104,7 +104,8 @@ def forget() -> None:
         chat.wiring.requests,
         chat.wiring.keyed_requests,
         cache_lookup.app.inspector,
-        infer.app.runner,
+        infer.wiring.runner,
+        infer.wiring.scheduler,
         aggregate_costs.app.rollups,
         analytics.app.reports,
         status.app.parts,

@@ -265,13 +265,26 @@ def test_message_of_an_expired_job(deploy: Deploy, ollama: OllamaStandIn) -> Non
 
 
 def test_job_in_other_hands(deploy: Deploy, ollama: OllamaStandIn) -> None:
-    """A message for a job that another worker holds is done with: the worker has a message of its own."""
+    """A message for a job that another worker holds waits for its end, or for that of the worker's lease."""
+    deploy("InferFunction")
+    store_of().open(make_job(JOB_ID))
+    store_of().start(JOB_ID, worker="other", lease_until_ms=bootstrap.now_ms() + 500)
+    before = len(ollama.calls)
+
+    assert {"batchItemFailures": []} == infer(load_event("infer"), Context())
+    assert 1 == len(ollama.calls) - before
+    assert JobStatus.SUCCEEDED == store_of().get(JOB_ID).status
+
+
+def test_job_in_other_hands_until_the_end(deploy: Deploy, ollama: OllamaStandIn) -> None:
+    """When the function's time ends before the other worker's lease, the message comes again."""
     deploy("InferFunction")
     store_of().open(make_job(JOB_ID))
     store_of().start(JOB_ID, worker="other", lease_until_ms=bootstrap.now_ms() + 60_000)
     before = len(ollama.calls)
+    failures = infer(load_event("infer"), Context(remaining_ms=10_000))["batchItemFailures"]
 
-    assert {"batchItemFailures": []} == infer(load_event("infer"), Context())
+    assert 1 == len(failures)
     assert before == len(ollama.calls)
 
 

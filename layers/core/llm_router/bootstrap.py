@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _AWS_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
 
 
-PROBE_LEASE_MS = 780_000
+PROBE_LEASE_MS = 900_000
 """As long as `infer` may run: one probe of a box that is down must have reported before the next is let through."""
 
 

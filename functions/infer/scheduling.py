@@ -1,0 +1,105 @@
+"""Which jobs a worker runs for a message: first, for a while, those whose model is in the box's memory.
+
+On a box that cannot hold every model, answering in the order of arrival loads a model for almost every answer. So the
+job of a message that needs a load is passed over, and the jobs that wait for a resident model are run in its place,
+oldest first. It is passed over for PASSED_OVER_MS at most, counted from when its worker got the message: within that
+time only jobs begin that are expected to end in it, and then it is its turn, whatever it costs. So nobody waits longer
+for this order than PASSED_OVER_MS and the generation that was under way at its end, and no two models can keep a third
+one out. A job's own message is not given up before the job has ended, in whosever hands.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+from msgspec import Struct
+
+from llm_router.box import BoxState, same_model
+from llm_router.errors import ConflictError, ModelError, NotFoundError, RouterError, StoreError
+from llm_router.models import Job, JobStatus
+from llm_router.ports import Box, Clock, JobStore, WaitingJob
+
+PASSED_OVER_MS: Final = 60_000
+OWN_TIME_MS: Final = 540_000
+"""What a job keeps of its worker's time, however long others took: to load its model, 5 min, and to answer, 4 min."""
+LOOKED_AT: Final = 50
+"""How many of the oldest waiting jobs are looked at."""
+_LOOK_AGAIN_SECONDS: Final = 1.0
+
+
+class Scheduler(Struct, frozen=True, kw_only=True):
+    """Decides what one worker does next; every decision is confirmed by starting the job, which only one worker can."""
+
+    jobs: JobStore
+    box: Box
+    run_job: Callable[[str, int], object]
+    """Runs a job until a deadline, as `InferenceRunner.run`."""
+    clock: Clock
+    sleep: Callable[[float], object]
+    on_error: Callable[[RouterError], object]
+    """Told what went wrong while a job was passed over; it is run then."""
+
+    def run(self, job_id: str, *, deadline_ms: int) -> None:
+        """Run a message's job, perhaps after others, and return when it has ended.
+
+        Raises:
+            ConflictError: another worker has been on it until the deadline.
+            NotFoundError: the job has expired.
+            StoreError: a table failed; call again.
+        """
+        try:
+            self._pass_over(job_id, deadline_ms)
+        except (StoreError, ModelError) as error:
+            self.on_error(error)
+        while not self._is_over(job := self.jobs.get(job_id)):
+            if job.status is not JobStatus.RUNNING or job.lease_until_ms < self.clock():
+                with suppress(ConflictError):
+                    self.run_job(job_id, deadline_ms)
+                    return
+            # Whoever runs it may have no message of it; should that worker die, this one takes the job up.
+            if self.clock() >= deadline_ms:
+                raise ConflictError("the request is in other hands")
+            self.sleep(_LOOK_AGAIN_SECONDS)
+
+    def _pass_over(self, job_id: str, deadline_ms: int) -> None:
+        """Run other jobs while that saves a load."""
+        others_until_ms = deadline_ms - OWN_TIME_MS
+        until_ms = min(self.clock() + PASSED_OVER_MS, others_until_ms)
+        seen = {job_id}
+        while (job := self.jobs.get(job_id)).status is JobStatus.QUEUED:
+            waiting = [each for each in self.jobs.waiting(limit=LOOKED_AT) if each.job_id not in seen]
+            if all(same_model(each.model, job.model) for each in waiting):
+                return
+            better = preferred(waiting, job.model, self.box.state(), left_ms=until_ms - self.clock())
+            chosen = next(filter(self._is_to_run, better), None)
+            if chosen is None:
+                return
+            seen.add(chosen)
+            with suppress(ConflictError, NotFoundError):  # another worker was faster
+                self.run_job(chosen, others_until_ms)
+
+    def _is_to_run(self, job_id: str) -> bool:
+        """Whether nobody has begun a job, and it has not joined another: the index may be behind."""
+        with suppress(NotFoundError):
+            job = self.jobs.get(job_id)
+            return job.status is JobStatus.QUEUED and (job.flight is None or self.jobs.leader(job) == job_id)
+        return False
+
+    def _is_over(self, job: Job) -> bool:
+        """Whether a job has ended, and everything after its end is done: closing the flight comes last."""
+        return job.status.finished and job.flight is not None and self.jobs.leader(job) != job.job_id
+
+
+def preferred(waiting: Iterable[WaitingJob], model: str, state: BoxState, *, left_ms: int) -> Iterable[str]:
+    """Return the ids of jobs to run before one that needs `model`, in their order.
+
+    They are those whose model is in memory and whose answer is expected within `left_ms`; none, when `model` is in
+    memory itself.
+    """
+    if state.is_resident(model):
+        return ()
+    return tuple(
+        each.job_id
+        for each in waiting
+        if each.expected_ms is not None and each.expected_ms <= left_ms and state.is_resident(each.model)
+    )
