@@ -417,6 +417,7 @@ def test_expected_time(seen: BoxSighting | None, expected_ms: int) -> None:
     job = world.submit("What is Python?", system_prompt="x" * 25)
 
     assert expected_ms == job.expected_ms == world.jobs.get(job.job_id).expected_ms
+    assert 6_000 == job.expected_ms - job.expected_load_ms
 
 
 def test_joined_request_is_expected_too() -> None:

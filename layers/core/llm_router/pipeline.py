@@ -74,7 +74,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             self.jobs.record(finished, usage_record(finished))
             return finished
         self._refuse_while_the_box_is_down()
-        job = replace(job, expected_ms=self._expected_ms(job, request.chars))
+        expected_ms, load_ms = self._expectation(job, request.chars)
+        job = replace(job, expected_ms=expected_ms, expected_load_ms=load_ms)
         if self.jobs.open(job):
             return self._lead(job, lookup)
         with suppress(StoreError):  # its leader may have ended, and its worker died before telling who joined
@@ -90,14 +91,17 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             error.retry_after_ms = retry_after_ms
             raise error
 
-    def _expected_ms(self, job: Job, prompt_chars: int) -> int | None:
-        """Return how long the model will take once it is begun; what waits before it in the queue is not known."""
+    def _expectation(self, job: Job, prompt_chars: int) -> tuple[int | None, int]:
+        """Return how long the model will take once it is begun, and how much of that is loading it."""
         with suppress(StoreError):  # without figures the caller waits as long as it said
             pace = self.statuses.pace(job.model)
             if pace is not None:
                 resident = self._is_resident(job.model, used_at_ms=pace.learned_at_ms)
-                return pace.expected_ms(prompt_chars=prompt_chars, max_tokens=job.max_tokens, resident=resident)
-        return None
+                work = {"prompt_chars": prompt_chars, "max_tokens": job.max_tokens}
+                ready_ms = pace.expected_ms(**work, resident=True)
+                expected_ms = pace.expected_ms(**work, resident=resident)
+                return expected_ms, (expected_ms or 0) - (ready_ms or 0)
+        return None, 0
 
     def _is_resident(self, model: str, *, used_at_ms: int) -> bool:
         sighting = self.statuses.box()
