@@ -10,6 +10,7 @@ from cache_lookup.inspection import Inspector
 from llm_router import api, bootstrap
 from llm_router.classification import RuleClassifier
 from llm_router.models import CacheQuestion
+from llm_router.observability import count_degraded
 from llm_router.routing import Router
 from llm_router.settings import CacheLookupSettings, environment, on_lambda
 
@@ -33,7 +34,9 @@ def inspector() -> Inspector:
 def lookup() -> Response[str]:
     """Tell what the cache would answer, without asking a model and without a trace in the bill."""
     event = app.current_event.raw_event
-    return api.respond(inspector().lookup(api.tenant_of(event), api.parse_body(event, CacheQuestion)))
+    found = inspector().lookup(api.tenant_of(event), api.parse_body(event, CacheQuestion))
+    count_degraded(found.degraded)
+    return api.respond(found)
 
 
 @app.get("/api/v1/cache/stats")

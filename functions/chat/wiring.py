@@ -9,7 +9,7 @@ from llm_router import bootstrap
 from llm_router.errors import StoreError
 from llm_router.idempotency import KeyedRequests
 from llm_router.models import ChatRequest, Job, Source
-from llm_router.observability import count
+from llm_router.observability import count_degraded
 from llm_router.pipeline import Pipeline
 from llm_router.requests import Requests
 from llm_router.settings import ChatSettings, environment
@@ -45,8 +45,7 @@ def ask(request: ChatRequest, *, tenant: str, source: Source, wait_seconds: floa
         job = pipeline().submit(request, tenant=tenant, source=source)
     else:
         job = keyed_requests().submit(request, tenant=tenant, source=source, key=key)
-    for part in job.degraded:
-        count("CacheDegraded", part=part)
+    count_degraded(job.degraded)
     waited = Waiter(pipeline().jobs, bootstrap.now_ms, time.sleep).wait(job, wait_seconds, since_ms=arrived_ms)
     with suppress(StoreError):  # who waited in vain sees to it that somebody is at work; the answer comes either way
         return requests().revive(waited)

@@ -35,6 +35,7 @@ class World:
         self.jobs = FakeJobStore(self.clock)
         self.statuses = FakeStatusStore()
         self.unlearned: list[StoreError] = []
+        self.unstored: list[StoreError] = []
         self.model = FakeModel(*script)
         self.runner = InferenceRunner(
             jobs=self.jobs,
@@ -47,6 +48,7 @@ class World:
             new_worker=lambda: "worker",
             cache_ttl_hours=2,
             on_store_error=self.unlearned.append,
+            on_cache_error=self.unstored.append,
         )
         self.jobs.open(make_job(embedding=(1.0, 0.0), temperature=0.5, system_prompt="Be brief."))
 
@@ -250,7 +252,7 @@ def test_crash_after_the_end(crash: str) -> None:
 
 
 def test_cache_that_takes_nothing() -> None:
-    """An answer that the cache refuses reaches everybody who joined; the error asks for another run."""
+    """An answer that the cache refuses reaches everybody who joined; the error is told and asks for another run."""
     world = World(make_generation())
     world.jobs.open(make_job("req_2"))
     world.store.broken = {"put"}
@@ -258,6 +260,7 @@ def test_cache_that_takes_nothing() -> None:
         world.run()
 
     assert [JobStatus.SUCCEEDED] * 2 == [world.jobs.get(name).status for name in ("req_1", "req_2")]
+    assert ["put failed"] == [str(error) for error in world.unstored]
 
 
 @pytest.mark.parametrize(

@@ -337,6 +337,7 @@ def inline_world() -> World:
         new_worker=lambda: "worker",
         cache_ttl_hours=24,
         on_store_error=pytest.fail,
+        on_cache_error=lambda _: None,
     )
     return world
 

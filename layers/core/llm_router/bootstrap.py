@@ -18,11 +18,11 @@ from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.breaker import Breaker, GuardedModel
 from llm_router.classification import RuleClassifier
 from llm_router.costs import Costs
-from llm_router.errors import EmbeddingError
+from llm_router.errors import EmbeddingError, StoreError
 from llm_router.heartbeat import LeaseKeeper
 from llm_router.inference import InferenceRunner
 from llm_router.models import new_request_id
-from llm_router.observability import logger
+from llm_router.observability import count_degraded, logger
 from llm_router.pipeline import Pipeline
 from llm_router.retrying import RetryingModel, RetryPolicy
 from llm_router.routing import Router
@@ -170,7 +170,13 @@ def inference_runner(settings: InferSettings) -> InferenceRunner:
         new_worker=lambda: uuid.uuid4().hex,
         cache_ttl_hours=settings.cache_ttl_hours,
         on_store_error=lambda error: logger().warning("pace was not learned", exc_info=error),
+        on_cache_error=_answer_not_stored,
     )
+
+
+def _answer_not_stored(error: StoreError) -> None:
+    logger().warning("an answer was not stored", exc_info=error)
+    count_degraded(("cache_write",))
 
 
 def pipeline(settings: ChatSettings) -> Pipeline:

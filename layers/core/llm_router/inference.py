@@ -51,6 +51,8 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
     cache_ttl_hours: float
     on_store_error: Callable[[StoreError], None]
     """Told when the figures of a generation are lost, which costs nobody an answer."""
+    on_cache_error: Callable[[StoreError], None]
+    """Told when the cache does not take an answer; its caller has it all the same."""
 
     def run(self, job_id: str, *, deadline_ms: int) -> Job:
         """Answer a job and return it as it ended; may be called any number of times for the same one.
@@ -187,4 +189,8 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             created_at_ms=now_ms,
             expires_at=int((now_ms + ttl_hours * MS_PER_HOUR) // 1000),
         )
-        self.cache.put(entry, job.embedding)
+        try:
+            self.cache.put(entry, job.embedding)
+        except StoreError as error:
+            self.on_cache_error(error)
+            raise

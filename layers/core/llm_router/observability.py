@@ -1,6 +1,6 @@
 """One logger and one way to emit a metric; never a prompt or an answer in either."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -25,6 +25,12 @@ def failures_logged(what: str, **known: str) -> Iterator[None]:
         logger().warning(f"{what} failed and comes again", extra=known | {"kind": type(error).__name__}, exc_info=True)
         count("RecordFailed", kind=type(error).__name__)
         raise
+
+
+def count_degraded(parts: Iterable[str]) -> None:
+    """Count what the cache had to do without: `cache`, `embedder`, `cache_index`, or `cache_write` after an answer."""
+    for part in parts:
+        count("CacheDegraded", part=part)
 
 
 def count(metric: str, **dimensions: str) -> None:
