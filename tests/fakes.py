@@ -20,6 +20,8 @@ from llm_router.ports import (
     CacheStore,
     Candidate,
     Clock,
+    Conversation,
+    ConversationStore,
     Embedder,
     IdempotencyStore,
     JobStore,
@@ -319,6 +321,44 @@ class FakeIdempotencyStore:
         return owner
 
 
+class FakeConversationStore:
+    """ConversationStore in a dictionary; `broken` names the methods that fail."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.broken: set[str] = set()
+        self._clock = clock
+        self.kept: dict[tuple[str, str], Conversation] = {}
+
+    def get(self, tenant: str, conversation_id: str) -> Conversation:
+        """Return a conversation as last written."""
+        self._check("get")
+        nothing = Conversation(tenant=tenant, conversation_id=conversation_id)
+        kept = self.kept.get((tenant, conversation_id), nothing)
+        return kept if self._clock() < kept.claimed_at_ms + JOB_LIFE_MS else nothing
+
+    def claim(self, conversation: Conversation, job_id: str) -> bool:
+        """Write the turns of a conversation, and a job as its last."""
+        self._check("claim")
+        kept = self.get(conversation.tenant, conversation.conversation_id)
+        if kept.claims not in {0, conversation.claims} and kept.last_job != job_id:
+            return False
+        self.kept[kept.tenant, kept.conversation_id] = replace(
+            conversation, last_job=job_id, claims=conversation.claims + 1, claimed_at_ms=self._clock()
+        )
+        return True
+
+    def release(self, conversation: Conversation, job_id: str) -> None:
+        """Forget that a job is the last."""
+        self._check("release")
+        kept = self.get(conversation.tenant, conversation.conversation_id)
+        if kept.last_job == job_id:
+            self.kept[kept.tenant, kept.conversation_id] = replace(kept, last_job=None)
+
+    def _check(self, method: str) -> None:
+        if method in self.broken:
+            raise StoreError(f"{method} failed")
+
+
 class FakeBreaker:
     """Breaker that is open for as long as the test says."""
 
@@ -459,6 +499,7 @@ if TYPE_CHECKING:
         type[CacheStore],
         type[JobStore],
         type[IdempotencyStore],
+        type[ConversationStore],
         type[LanguageModel],
         type[RollupStore],
         type[StatusStore],
@@ -468,6 +509,7 @@ if TYPE_CHECKING:
         FakeCacheStore,
         FakeJobStore,
         FakeIdempotencyStore,
+        FakeConversationStore,
         FakeModel,
         FakeRollupStore,
         FakeStatusStore,

@@ -23,6 +23,7 @@ def inspector() -> Inspector:
     settings = CacheLookupSettings.from_env(environment())
     return Inspector(
         cache=bootstrap.semantic_cache(settings),
+        conversations=bootstrap.conversations(settings.job_table),
         classifier=RuleClassifier(),
         router=Router.from_settings(settings),
         threshold=settings.cache_similarity_threshold,

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from llm_router.conversations import Conversations, fitting
 from llm_router.models import CacheQuestion
 from llm_router.ports import Classifier
 from llm_router.prompt import canonicalise
@@ -16,6 +17,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
     """Asks the cache what the chat function would ask it."""
 
     cache: SemanticCache
+    conversations: Conversations
     classifier: Classifier
     router: Router
     threshold: float
@@ -26,11 +28,15 @@ class Inspector(Struct, frozen=True, kw_only=True):
 
         Raises:
             InvalidRequestError: the forced model is not configured.
+            ConflictError: a request of the conversation is on its way.
+            StoreError: the conversation could not be read.
         """
         canonical = canonicalise(question.message)
         complexity = self.classifier.classify(canonical).complexity
         model = self.router.choose(complexity, question.chars, question.force_model)
-        found = self.cache.lookup(tenant, question, model, canonical=canonical)
+        conversation = self.conversations.read(tenant, question.conversation_id)
+        history = fitting(conversation, model, question)
+        found = self.cache.lookup(tenant, question, model, canonical=canonical, history=history)
         hit = found.hit
         return LookupResponse(
             hit=hit is not None,

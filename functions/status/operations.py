@@ -75,7 +75,10 @@ OPERATIONS: Final = (
         errors=(*_BODY_ERRORS, 409, 502, 503, 504),
         meanings={
             200: "The answer.",
-            409: "The idempotency key was used with another body, or another call cancelled the request.",
+            409: (
+                "The idempotency key was used with another body, a request of the conversation is on its way, or "
+                "another call cancelled the request."
+            ),
         },
     ),
     Operation(
@@ -112,7 +115,8 @@ OPERATIONS: Final = (
         body=CacheQuestion,
         example=_EXAMPLE,
         responses={200: (LookupResponse,)},
-        errors=_BODY_ERRORS,
+        errors=(*_BODY_ERRORS, 409, 503),
+        meanings={409: "A request of the conversation is on its way.", 503: "The conversation could not be read."},
     ),
     Operation(
         method="get",

@@ -13,6 +13,7 @@ import chat.wiring
 from llm_router import bootstrap
 from llm_router.adapters.onnx_embedder import OnnxEmbedder
 from llm_router.classification import RuleClassifier
+from llm_router.conversations import Conversations
 from llm_router.costs import Costs
 from llm_router.models import ChatRequest, Source, new_request_id
 from llm_router.pipeline import Pipeline
@@ -20,7 +21,7 @@ from llm_router.ports import CacheEntry
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.settings import RoutingSettings
-from tests.fakes import FakeBreaker, FakeCacheStore, FakeJobStore, FakeStatusStore
+from tests.fakes import FakeBreaker, FakeCacheStore, FakeConversationStore, FakeJobStore, FakeStatusStore
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / ".build" / "layers" / "EmbeddingLayer" / "model"
@@ -40,11 +41,14 @@ def rows() -> list[tuple[str, str]]:
 def _pipeline() -> Pipeline:
     store = FakeCacheStore()
     embedder = OnnxEmbedder(MODEL)
+    jobs = FakeJobStore(bootstrap.now_ms)
+    conversations = FakeConversationStore(bootstrap.now_ms)
     pipeline = Pipeline(
         classifier=RuleClassifier(),
         router=Router.from_settings(RoutingSettings()),
         cache=SemanticCache(store, embedder, threshold=0.85, clock=bootstrap.now_ms),
-        jobs=FakeJobStore(bootstrap.now_ms),
+        conversations=Conversations(conversations, jobs.get, bootstrap.now_ms),
+        jobs=jobs,
         costs=Costs.of("0.145", "gpt-4"),
         dispatch=lambda _: None,
         breaker=FakeBreaker(),

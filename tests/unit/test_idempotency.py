@@ -5,10 +5,11 @@ import pytest
 from msgspec.structs import replace
 
 from llm_router.classification import Classification, Complexity, RuleClassifier
+from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, InvalidRequestError, ModelUnavailableError
 from llm_router.idempotency import KeyedRequests, body_sha256, key_of
 from llm_router.jobs import succeeded, usage_record
-from llm_router.models import ChatRequest, Job, JobStatus, Source
+from llm_router.models import ChatRequest, Job, JobStatus, Source, Turn
 from llm_router.pipeline import Pipeline
 from llm_router.prompt import sha256_hex
 from llm_router.routing import Router
@@ -17,6 +18,7 @@ from tests.builders import COSTS, TINY, make_answer, make_request
 from tests.fakes import (
     FakeBreaker,
     FakeCacheStore,
+    FakeConversationStore,
     FakeEmbedder,
     FakeIdempotencyStore,
     FakeJobStore,
@@ -33,6 +35,7 @@ class World:
     def __init__(self) -> None:
         self.clock = SettableClock()
         self.jobs = FakeJobStore(self.clock)
+        self.conversations = FakeConversationStore(self.clock)
         self.keys = FakeIdempotencyStore(self.clock)
         self.breaker = FakeBreaker()
         self.dispatched: list[str] = []
@@ -41,6 +44,7 @@ class World:
             classifier=RuleClassifier(),
             router=Router(dict.fromkeys(Complexity, TINY)),
             cache=SemanticCache(FakeCacheStore(), FakeEmbedder(), threshold=0.85, clock=self.clock),
+            conversations=Conversations(self.conversations, self.jobs.get, self.clock),
             jobs=self.jobs,
             costs=COSTS,
             dispatch=self.dispatched.append,
@@ -197,3 +201,30 @@ def test_bad_keys(key: str) -> None:
         key_of({"idempotency-key": key})
 
     assert "idempotency-key" == refused.value.field
+
+
+def test_conversation() -> None:
+    """The same key is the same request and no second turn; a refusal leaves its key to the same body, for later."""
+    world = World()
+    request = make_request(conversation_id="c")
+    first = world.submit(request)
+    with pytest.raises(ConflictError, match=first.job_id) as refused:
+        world.submit(request, key="other")
+    finished = succeeded(first, make_answer(), world.clock())
+    world.jobs.finish(finished, usage_record(finished))
+    world.jobs.close_flight(first, followers=[])
+    again, other = world.submit(request), world.submit(request, key="other")
+
+    assert "conversation_id" == refused.value.field
+    assert (first.job_id, JobStatus.SUCCEEDED) == (again.job_id, again.status)
+    assert (Turn("What is Python?", "A language."),) == other.history
+
+
+def test_conversation_of_one_who_crashed() -> None:
+    """Who crashed between the claim of a conversation and its store may come again under the same key at once."""
+    world = World()
+    request = make_request(conversation_id="c")
+    world.keys.claim("default", "talk", body_sha256(request), "req_lost")
+    world.conversations.claim(world.conversations.get("default", "c"), "req_lost")
+
+    assert "req_lost" == world.submit(request, key="talk").job_id

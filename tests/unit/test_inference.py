@@ -18,12 +18,13 @@ from llm_router.errors import (
 from llm_router.estimates import Pace
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import answer_from_cache, succeeded, usage_record
-from llm_router.models import CacheTier, Generation, JobStatus, ModelCall
+from llm_router.models import CacheTier, Generation, JobStatus, ModelCall, Turn
 from llm_router.semantic_cache import Hit
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_job
 from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
 
 DEADLINE_MS = NOW_MS + 100_000
+TURNS = (Turn("Which snakes are there?", "Pythons, for example."),)
 
 
 class World:
@@ -50,7 +51,7 @@ class World:
             on_store_error=self.unlearned.append,
             on_cache_error=self.unstored.append,
         )
-        self.jobs.open(make_job(embedding=(1.0, 0.0), temperature=0.5, system_prompt="Be brief."))
+        self.jobs.open(make_job(embedding=(1.0, 0.0), temperature=0.5, system_prompt="Be brief.", history=TURNS))
 
     def run(self) -> None:
         """Run the job."""
@@ -108,12 +109,19 @@ def test_figures_that_are_refused() -> None:
 
 
 def test_question_to_the_model() -> None:
-    """The model is asked what the user wrote, with the caller's options, until the deadline."""
+    """The model is asked what the user wrote, after the turns before it, with the caller's options and deadline."""
     world = World(make_generation())
     world.run()
 
     assert [
-        ModelCall(model=TINY, prompt="What is Python?", system_prompt="Be brief.", max_tokens=512, temperature=0.5)
+        ModelCall(
+            model=TINY,
+            prompt="What is Python?",
+            system_prompt="Be brief.",
+            history=TURNS,
+            max_tokens=512,
+            temperature=0.5,
+        )
     ] == world.model.calls
     assert [DEADLINE_MS] == world.model.deadlines_ms
     assert world.model.closed

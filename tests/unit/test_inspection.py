@@ -2,12 +2,14 @@ import pytest
 
 from cache_lookup.inspection import Inspector
 from llm_router.classification import Complexity, RuleClassifier
-from llm_router.errors import InvalidRequestError
-from llm_router.models import CacheBypass, CacheQuestion, CacheTier
+from llm_router.conversations import Conversations
+from llm_router.errors import ConflictError, InvalidRequestError
+from llm_router.jobs import succeeded
+from llm_router.models import CacheBypass, CacheQuestion, CacheTier, Turn
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
-from tests.builders import TINY, make_entry
-from tests.fakes import FakeCacheStore, FakeEmbedder, SettableClock
+from tests.builders import TINY, make_answer, make_entry, make_job
+from tests.fakes import FakeCacheStore, FakeConversationStore, FakeEmbedder, FakeJobStore, SettableClock
 
 QUESTION = CacheQuestion(message="What is Python?")
 REWORDED = CacheQuestion(message="what's Python")
@@ -19,9 +21,13 @@ class World:
     def __init__(self) -> None:
         self.store = FakeCacheStore()
         self.embedder = FakeEmbedder()
-        self.cache = SemanticCache(self.store, self.embedder, threshold=0.85, clock=SettableClock())
+        self.clock = SettableClock()
+        self.jobs = FakeJobStore(self.clock)
+        self.conversations = FakeConversationStore(self.clock)
+        self.cache = SemanticCache(self.store, self.embedder, threshold=0.85, clock=self.clock)
         self.inspector = Inspector(
             cache=self.cache,
+            conversations=Conversations(self.conversations, self.jobs.get, self.clock),
             classifier=RuleClassifier(),
             router=Router(dict.fromkeys(Complexity, TINY)),
             threshold=0.85,
@@ -106,3 +112,22 @@ def test_looking_leaves_no_trace() -> None:
     world.inspector.lookup("default", REWORDED)
 
     assert () == world.inspector.stats("default").degraded
+
+
+def test_conversation() -> None:
+    """A question is looked up as chat would: after the turns there are, and not while a request is on its way."""
+    world = World()
+    question = CacheQuestion(message="What is Python?", conversation_id="c")
+    before = world.conversations.get("default", "c")
+    world.conversations.claim(before, "req_1")
+    world.jobs.open(make_job("req_1", "Hello", flight=None))
+    with pytest.raises(ConflictError, match="req_1"):
+        world.inspector.lookup("default", question)
+    world.jobs.jobs["req_1"] = succeeded(world.jobs.jobs["req_1"], make_answer("Hi"), world.clock())
+    kept = world.conversations.get("default", "c")
+    place = world.cache.lookup("default", question, TINY, canonical="What is Python?", history=(Turn("Hello", "Hi"),))
+    world.store.put(make_entry(namespace=place.namespace), place.embedding)
+
+    assert world.inspector.lookup("default", question).hit
+    assert not world.inspector.lookup("other", question).hit
+    assert kept == world.conversations.get("default", "c")

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from llm_router.adapters.ollama import OllamaClient
 from llm_router.box import BoxState, InstalledModel, ResidentModel, context_tokens, same_model
@@ -16,7 +17,7 @@ from llm_router.errors import (
     ModelUnavailableError,
     PromptTooLongError,
 )
-from llm_router.models import Generation, ModelCall
+from llm_router.models import Generation, ModelCall, Turn
 
 NOW_MS = 1_700_000_000_000
 DEADLINE_MS = NOW_MS + 60_000
@@ -100,6 +101,15 @@ def test_request_names_the_model_without_its_provider_and_fixes_every_option() -
     }
 
     assert expected == sent_body(CALL)
+
+
+def test_request_carries_earlier_turns() -> None:
+    """The turns before the question come before it, in their order, and after the system prompt."""
+    turns = (Turn("One?", "Two."), Turn("Three?", "Four."))
+    messages = sent_body(replace(CALL, system_prompt="Count.", history=turns))["messages"]
+
+    assert ["system", "user", "assistant", "user", "assistant", "user"] == [each["role"] for each in messages]
+    assert ["Count.", "One?", "Two.", "Three?", "Four.", CALL.prompt] == [each["content"] for each in messages]
 
 
 def test_request_carries_system_prompt_and_temperature_when_given() -> None:

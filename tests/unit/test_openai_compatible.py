@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from llm_router.adapters.openai_compatible import OpenAICompatibleClient
 from llm_router.errors import (
@@ -18,7 +19,7 @@ from llm_router.errors import (
     PromptTooLongError,
     StoreError,
 )
-from llm_router.models import Generation, ModelCall
+from llm_router.models import Generation, ModelCall, Turn
 from tests.fakes import NOW_MS
 
 KEY = "sk-do-not-tell"
@@ -110,6 +111,19 @@ def test_request_carries_what_the_call_has_more() -> None:
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     assert (body["max_completion_tokens"], body["temperature"]) == (8, 0.0)
     assert "max_tokens" not in body
+
+
+def test_request_carries_earlier_turns() -> None:
+    """The turns before the question come before it, and after the system prompt."""
+    call = replace(CALL, system_prompt="Count.", history=(Turn("One?", "Two."),))
+    messages = json.loads(sent(call).content)["messages"]
+
+    assert [
+        {"role": "system", "content": "Count."},
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "Two."},
+        {"role": "user", "content": PROMPT},
+    ] == messages
 
 
 def test_key_is_fetched_with_the_first_question() -> None:

@@ -7,11 +7,12 @@ from msgspec.structs import replace
 
 from llm_router.box import BoxState, ResidentModel, answer_limit_tokens
 from llm_router.classification import Complexity, RuleClassifier
-from llm_router.errors import InvalidRequestError, ModelUnavailableError, StoreError
+from llm_router.conversations import Conversations
+from llm_router.errors import ConflictError, InvalidRequestError, ModelUnavailableError, StoreError
 from llm_router.estimates import Pace
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import succeeded, usage_record
-from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, Source
+from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, Source, Turn
 from llm_router.pipeline import Pipeline
 from llm_router.ports import BoxSighting, CacheEntry
 from llm_router.routing import Router
@@ -21,6 +22,7 @@ from tests.fakes import (
     NOW_MS,
     FakeBreaker,
     FakeCacheStore,
+    FakeConversationStore,
     FakeEmbedder,
     FakeJobStore,
     FakeModel,
@@ -42,6 +44,7 @@ class World:
         self.clock = SettableClock()
         self.store = FakeCacheStore()
         self.jobs = FakeJobStore(self.clock)
+        self.conversations = FakeConversationStore(self.clock)
         self.embedder = FakeEmbedder()
         self.dispatched: list[str] = []
         self.breaker = FakeBreaker()
@@ -51,6 +54,7 @@ class World:
             "classifier": RuleClassifier(),
             "router": Router({Complexity.SIMPLE: TINY, Complexity.MEDIUM: TINY, Complexity.COMPLEX: LARGE}),
             "cache": SemanticCache(self.store, self.embedder, threshold=0.85, clock=self.clock),
+            "conversations": Conversations(self.conversations, self.jobs.get, self.clock),
             "jobs": self.jobs,
             "costs": COSTS,
             "dispatch": dispatch or self.dispatched.append,
@@ -438,3 +442,95 @@ def test_no_estimate() -> None:
 
     assert (None, None) == (unknown.submit().expected_ms, unreadable.submit().expected_ms)
     assert ["req_1"] == unreadable.dispatched
+
+
+def test_conversation() -> None:
+    """The second question goes to the model with the first and its answer, which also sets its cache entry apart."""
+    world = World()
+    first = world.submit(conversation_id="c")
+    world.answer(first)
+    second = world.submit("Since when?", conversation_id="c")
+    elsewhere = world.submit("Since when?", conversation_id="d")
+
+    assert () == first.history
+    assert (Turn("What is Python?", "A language."),) == second.history
+    assert () == elsewhere.history
+    assert 3 == len({first.namespace, second.namespace, elsewhere.namespace})
+
+
+def test_conversation_grades_the_question_alone() -> None:
+    """A simple question after a complex one is simple, and goes to the small model with what fits its context."""
+    world = World()
+    first = world.submit(f"{COMPLEX} {'Mind the gap. ' * 400}", conversation_id="c")
+    world.answer(first)
+    second = world.submit("Why?", conversation_id="c")
+    world.answer(second)
+    third = world.submit("And then?", conversation_id="c", force_model=LARGE)
+
+    assert (LARGE, Complexity.SIMPLE, TINY) == (first.model, second.complexity, second.model)
+    assert () == second.history  # whole turns only
+    assert [first.prompt, "Why?"] == [turn.question for turn in third.history]
+
+
+def test_conversation_is_claimed_by_one() -> None:
+    """While a request is on its way another of its conversation is refused, and leaves nothing behind."""
+    world = World()
+    world.submit(conversation_id="c")
+    with pytest.raises(ConflictError, match="req_1") as refused:
+        world.submit("Since when?", conversation_id="c")
+
+    assert "conversation_id" == refused.value.field
+    assert ["req_1"] == list(world.jobs.jobs) == world.dispatched
+
+
+def test_hit_in_a_conversation() -> None:
+    """An answer out of the cache is a turn like any other."""
+    world = World()
+    world.answer(world.submit(conversation_id="c"))
+    world.conversations.kept.clear()  # it has expired; the answer is still there
+    hit = world.submit("what's Python", conversation_id="c")
+    then = world.submit("Since when?", conversation_id="c")
+
+    assert hit.answer is not None
+    assert CacheTier.SEMANTIC is hit.answer.tier
+    assert (Turn("what's Python", "A language."),) == then.history
+
+
+@pytest.mark.parametrize(("broken", "status"), [("open", JobStatus.QUEUED), ("record", JobStatus.SUCCEEDED)])
+def test_conversation_of_a_request_that_was_not_stored(broken: str, status: JobStatus) -> None:
+    """A table that does not take the request leaves the conversation to the next one."""
+    world = World()
+    if broken == "record":
+        world.answer(world.submit("Hello", conversation_id="c"))
+        world.conversations.kept.clear()  # it has expired; the answer is still there
+    world.jobs.broken = {broken}
+    with pytest.raises(StoreError):
+        world.submit("Hello", conversation_id="c")
+    world.jobs.broken = set()
+
+    assert status is world.submit("Hello", conversation_id="c").status
+
+
+def test_conversation_while_the_box_is_down() -> None:
+    """A question that is refused because the box is down does not hold its conversation."""
+    world = World()
+    world.breaker.open_for_ms = 1000
+    with pytest.raises(ModelUnavailableError):
+        world.submit(conversation_id="c")
+    world.breaker.open_for_ms = None
+
+    assert JobStatus.QUEUED is world.submit(conversation_id="c").status
+
+
+def test_expected_time_of_a_conversation() -> None:
+    """What the model reads before the question takes its time, too."""
+    world = World()
+    world.statuses.paces[TINY] = Pace(
+        model=TINY, prompt_tokens_per_second=1, output_tokens_per_second=1e6, output_tokens=0.0
+    )
+    first = world.submit("Why", conversation_id="c", system_prompt="Think")
+    world.answer(first)
+    second = world.submit("Why", conversation_id="c", system_prompt="Think")
+
+    assert len("ThinkWhy") / 4 * 1000 == first.expected_ms
+    assert len("ThinkWhyWhyA language.") / 4 * 1000 == second.expected_ms

@@ -3,7 +3,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llm_router.models import CacheBypass, CacheQuestion, CacheTier
+from llm_router.models import CacheBypass, CacheQuestion, CacheTier, Turn
 from llm_router.prompt import canonicalise
 from llm_router.semantic_cache import Lookup, Scope, SemanticCache
 from tests.builders import TINY, make_entry
@@ -18,6 +18,7 @@ SCOPE = Scope(
     model=TINY,
     system_prompt=None,
     conversation_id=None,
+    history=(),
     temperature=None,
     max_tokens=None,
 )
@@ -311,6 +312,7 @@ def test_every_field_of_the_scope_separates(field: str) -> None:
         "model": "ollama/llama3.2",
         "system_prompt": "Be brief.",
         "conversation_id": "c1",
+        "history": (Turn("Hello", "Hi"),),
         "temperature": 0.0,
         "max_tokens": 1,
     }

@@ -29,7 +29,7 @@ REQUIRED: dict[type[Settings], dict[str, str]] = {
         "OLLAMA_BASE_URL": "http://box:11434",
     },
     ClassifySettings: {},
-    CacheLookupSettings: {"CACHE_TABLE": "c"},
+    CacheLookupSettings: {"CACHE_TABLE": "c", "JOB_TABLE": "j"},
     InferSettings: {
         "CACHE_TABLE": "c",
         "JOB_TABLE": "j",
@@ -89,7 +89,7 @@ def test_defaults() -> None:
 def test_given_values() -> None:
     """Numbers, paths and words are parsed out of text."""
     given = {"CACHE_SIMILARITY_THRESHOLD": "0.9", "CACHE_TTL_HOURS": "0.5", "MODEL_DIR": "/models/x"}
-    settings = CacheLookupSettings.from_env({"CACHE_TABLE": "c"} | given)
+    settings = CacheLookupSettings.from_env({"CACHE_TABLE": "c", "JOB_TABLE": "j"} | given)
 
     assert (0.9, 0.5, Path("/models/x")) == (
         settings.cache_similarity_threshold,

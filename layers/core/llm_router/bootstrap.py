@@ -10,13 +10,16 @@ import boto3
 from botocore.config import Config
 
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
+from llm_router.adapters.dynamodb_conversations import DynamoConversationStore
 from llm_router.adapters.dynamodb_idempotency import DynamoIdempotencyStore
+from llm_router.adapters.dynamodb_job_reader import DynamoJobReader
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.breaker import Breaker, GuardedModel
 from llm_router.classification import RuleClassifier
+from llm_router.conversations import Conversations
 from llm_router.costs import Costs
 from llm_router.errors import EmbeddingError, StoreError
 from llm_router.heartbeat import LeaseKeeper
@@ -24,6 +27,7 @@ from llm_router.inference import InferenceRunner
 from llm_router.models import new_request_id
 from llm_router.observability import count_degraded, logger
 from llm_router.pipeline import Pipeline
+from llm_router.requests import Requests
 from llm_router.retrying import RetryingModel, RetryPolicy
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
@@ -31,12 +35,13 @@ from llm_router.settings import CacheSettings, ChatSettings, EmbeddingSettings, 
 from llm_router.verification import PairVerifier
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
     from llm_router.adapters.ollama import OllamaClient
+    from llm_router.models import Job
     from llm_router.ports import Dispatch, Embedder, LanguageModel
 
 _AWS_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
@@ -146,6 +151,13 @@ def idempotency_store(job_table: str) -> DynamoIdempotencyStore:
     return DynamoIdempotencyStore(dynamodb(), job_table=job_table, clock=now_ms)
 
 
+def conversations(job_table: str, look: "Callable[[str], Job] | None" = None) -> Conversations:
+    """Return the conversations in the job table; `look` reads a request, and by default does nothing else."""
+    reader = DynamoJobReader(dynamodb(), job_table=job_table, clock=now_ms)
+    store = DynamoConversationStore(dynamodb(), job_table=job_table, clock=now_ms)
+    return Conversations(store, look or reader.get, now_ms)
+
+
 def rollup_store(table: str) -> DynamoRollupStore:
     """Return the rollup table."""
     return DynamoRollupStore(dynamodb(), table, now_ms)
@@ -181,13 +193,18 @@ def _answer_not_stored(error: StoreError) -> None:
 
 def pipeline(settings: ChatSettings) -> Pipeline:
     """Build the way of every prompt."""
+    jobs = job_store(settings.job_table, settings.usage_table)
+    dispatch = _dispatch(settings)
+    requests = Requests(jobs, dispatch, now_ms)
     return Pipeline(
         classifier=RuleClassifier(),
         router=Router.from_settings(settings),
         cache=semantic_cache(settings),
-        jobs=job_store(settings.job_table, settings.usage_table),
+        # A conversation whose last request is stuck gets it going again: its caller may never look at it.
+        conversations=conversations(settings.job_table, lambda job_id: requests.revive(jobs.get(job_id))),
+        jobs=jobs,
         costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model),
-        dispatch=_dispatch(settings),
+        dispatch=dispatch,
         breaker=breaker(settings.status_table),
         statuses=status_store(settings.status_table),
         clock=now_ms,

@@ -50,7 +50,7 @@ class KeyedRequests(Struct, frozen=True):
         """Return the key's job as it stands now, and start it where nobody has.
 
         Raises:
-            ConflictError: the key was used with another body.
+            ConflictError: the key was used with another body, or another request of the conversation is on its way.
             RouterError: what `Pipeline.submit` raises; the key is then free for the same body to try again.
         """
         # A forced model that is refused must not take the key from the corrected request.
@@ -64,5 +64,8 @@ class KeyedRequests(Struct, frozen=True):
                 pass  # its first user crashed, or is about to store it: under one id only one of us can
         try:
             return self.pipeline.submit(request, tenant=tenant, source=source, job_id=job_id)
-        except ConflictError:
-            return self.pipeline.jobs.get(job_id)
+        except ConflictError as conflict:
+            try:
+                return self.pipeline.jobs.get(job_id)
+            except NotFoundError:
+                raise conflict from None  # not over the id: another request of its conversation is on its way

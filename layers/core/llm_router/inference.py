@@ -113,6 +113,7 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             model=work.job.model,
             prompt=work.job.prompt,
             system_prompt=work.job.system_prompt,
+            history=work.job.history,
             max_tokens=work.job.max_tokens,
             temperature=work.job.temperature,
         )

@@ -21,7 +21,7 @@ SystemPrompt = Annotated[
     Meta(max_length=MAX_MESSAGE_CHARS, min_length=1, pattern=r"\S", description="Instruction to the model; not blank."),
 ]
 ConversationId = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$(?!\n)", description="Answers are shared within one conversation only.")
+    str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$(?!\n)", description="The model also gets the turns before this one.")
 ]
 ModelName = Annotated[
     str, Meta(min_length=1, max_length=128, description="A configured model, instead of the one the grade leads to.")
@@ -125,6 +125,13 @@ class Source(StrEnum):
     INVOKE = "invoke"
 
 
+class Turn(Struct, frozen=True, array_like=True):
+    """What was asked before, and what the answer was."""
+
+    question: str
+    answer: str
+
+
 class ModelCall(Struct, frozen=True, kw_only=True):
     """One question to a model on the box."""
 
@@ -132,6 +139,8 @@ class ModelCall(Struct, frozen=True, kw_only=True):
     """Name with its provider, e.g. `ollama/tinyllama`."""
     prompt: str
     system_prompt: str | None = None
+    history: tuple[Turn, ...] = ()
+    """Earlier turns of the conversation, oldest first."""
     max_tokens: int
     temperature: float | None = None
 
@@ -194,6 +203,8 @@ class Job(Struct, frozen=True, kw_only=True):
     arm: str = "default"
     prompt: str
     system_prompt: str | None = None
+    history: tuple[Turn, ...] = ()
+    """Earlier turns of its conversation that the model is sent, oldest first."""
     max_tokens: int
     temperature: float | None = None
     namespace: str
@@ -223,6 +234,12 @@ class Job(Struct, frozen=True, kw_only=True):
     answer: Answer | None = None
     failure: Failure | None = None
     finished_at_ms: int | None = None
+
+    @property
+    def prompt_chars(self) -> int:
+        """Length of what the model has to read."""
+        turns = [text for turn in self.history for text in (turn.question, turn.answer)]
+        return sum(map(len, [self.system_prompt or "", *turns, self.prompt]))
 
     @property
     def latency_ms(self) -> int:

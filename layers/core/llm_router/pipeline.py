@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from llm_router.box import answer_limit_tokens
 from llm_router.breaker import Breaker
+from llm_router.conversations import Conversations, fitting
 from llm_router.costs import Costs
 from llm_router.errors import ModelUnavailableError, StoreError
 from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record
@@ -25,6 +26,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     classifier: Classifier
     router: Router
     cache: SemanticCache
+    conversations: Conversations
     jobs: JobStore
     costs: Costs
     dispatch: Dispatch
@@ -37,19 +39,24 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         """Accept a request and return its job as it stands now; the job gets `job_id`, or a new one.
 
         Raises:
-            ConflictError: there is a job of this id.
+            ConflictError: there is a job of this id, or another request of the conversation is on its way.
             InvalidRequestError: the forced model is not configured.
             ModelUnavailableError: the cache has no answer, and the box is known to be down.
             StoreError: the job could not be stored or dispatched; nothing was started.
         """
         created_at_ms = self.clock()
+        job_id = job_id or self.new_id()
         canonical = canonicalise(request.message)
         complexity = self.classifier.classify(canonical).complexity
         model = self.router.choose(complexity, request.chars, request.force_model)
-        lookup = self.cache.lookup(tenant, request, model, canonical=canonical, read=not request.skip_cache)
+        conversation = self.conversations.read(tenant, request.conversation_id, job_id)
+        history = fitting(conversation, model, request)
+        lookup = self.cache.lookup(
+            tenant, request, model, canonical=canonical, history=history, read=not request.skip_cache
+        )
         no_store = request.no_store or lookup.bypass is CacheBypass.TIME_DEPENDENT
         job = Job(
-            job_id=job_id or self.new_id(),
+            job_id=job_id,
             tenant=tenant,
             status=JobStatus.QUEUED,
             source=source,
@@ -58,6 +65,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             model=model,
             prompt=request.message,
             system_prompt=request.system_prompt,
+            history=history,
             max_tokens=request.max_tokens or answer_limit_tokens(model),
             temperature=request.temperature,
             namespace=lookup.namespace,
@@ -71,12 +79,15 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         )
         if lookup.hit is not None:
             finished = self._with_stored_answer(job, lookup.hit)
-            self.jobs.record(finished, usage_record(finished))
+            with self.conversations.claimed(conversation, job_id):
+                self.jobs.record(finished, usage_record(finished))
             return finished
         self._refuse_while_the_box_is_down()
-        expected_ms, load_ms = self._expectation(job, request.chars)
+        expected_ms, load_ms = self._expectation(job)
         job = replace(job, expected_ms=expected_ms, expected_load_ms=load_ms)
-        if self.jobs.open(job):
+        with self.conversations.claimed(conversation, job_id):
+            leads = self.jobs.open(job)
+        if leads:
             return self._lead(job, lookup)
         with suppress(StoreError):  # its leader may have ended, and its worker died before telling who joined
             return Requests(self.jobs, self.dispatch, self.clock).revive(job)
@@ -91,13 +102,13 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             error.retry_after_ms = retry_after_ms
             raise error
 
-    def _expectation(self, job: Job, prompt_chars: int) -> tuple[int | None, int]:
+    def _expectation(self, job: Job) -> tuple[int | None, int]:
         """Return how long the model will take once it is begun, and how much of that is loading it."""
         with suppress(StoreError):  # without figures the caller waits as long as it said
             pace = self.statuses.pace(job.model)
             if pace is not None:
                 resident = self._is_resident(job.model, used_at_ms=pace.learned_at_ms)
-                work = {"prompt_chars": prompt_chars, "max_tokens": job.max_tokens}
+                work = {"prompt_chars": job.prompt_chars, "max_tokens": job.max_tokens}
                 ready_ms = pace.expected_ms(**work, resident=True)
                 expected_ms = pace.expected_ms(**work, resident=resident)
                 return expected_ms, (expected_ms or 0) - (ready_ms or 0)

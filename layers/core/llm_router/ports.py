@@ -8,7 +8,7 @@ from msgspec import Struct
 from llm_router.box import BoxState
 from llm_router.classification import Classification
 from llm_router.estimates import Pace
-from llm_router.models import Generation, Job, ModelCall, UsageRecord
+from llm_router.models import Generation, Job, ModelCall, Turn, UsageRecord
 
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
@@ -214,6 +214,36 @@ class IdempotencyStore(Protocol):
         Raises:
             ConflictError: the key was used with another body.
         """
+
+
+class Conversation(Struct, frozen=True, kw_only=True):
+    """What is kept of a conversation; before its first request, and a day after its last, nothing but its name."""
+
+    tenant: str
+    conversation_id: str
+    turns: tuple[Turn, ...] = ()
+    """Oldest first; the turn of `last_job` is not yet in it."""
+    last_job: str | None = None
+    """The request that came last, wherever it stands; None when it could not be stored."""
+    claims: int = 0
+    """How many requests there have been, which tells two states apart."""
+    claimed_at_ms: int = 0
+
+
+class ConversationStore(Protocol):
+    """Keeps conversations for a day after their last request. Every method raises StoreError when the store fails."""
+
+    def get(self, tenant: str, conversation_id: str) -> Conversation:
+        """Return a conversation as last written."""
+
+    def claim(self, conversation: Conversation, job_id: str) -> bool:
+        """Write the turns of a conversation, and a job as its last.
+
+        Returns False when another job has claimed it since it was read; for the same job it may be repeated.
+        """
+
+    def release(self, conversation: Conversation, job_id: str) -> None:
+        """Forget that a job is the last, where it is."""
 
 
 class RollupStore(Protocol):

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from llm_router.errors import EmbeddingError, StoreError
 from llm_router.freshness import is_time_dependent
-from llm_router.models import CacheBypass, CacheQuestion, CacheTier
+from llm_router.models import CacheBypass, CacheQuestion, CacheTier, Turn
 from llm_router.ports import CacheEntry, CacheStore, Candidate, Clock, Embedder
 from llm_router.prompt import entry_id, sha256_hex
 
@@ -29,6 +29,7 @@ class Scope(Struct, frozen=True, kw_only=True, array_like=True):
     model: str
     system_prompt: str | None
     conversation_id: str | None
+    history: tuple[Turn, ...]
     temperature: float | None
     max_tokens: int | None
 
@@ -107,12 +108,21 @@ class SemanticCache:
         """Which vectors this cache compares."""
         return self._embedder.version
 
-    def lookup(self, tenant: str, question: CacheQuestion, model: str, *, canonical: str, read: bool = True) -> Lookup:
+    def lookup(
+        self,
+        tenant: str,
+        question: CacheQuestion,
+        model: str,
+        *,
+        canonical: str,
+        history: tuple[Turn, ...] = (),
+        read: bool = True,
+    ) -> Lookup:
         """Find a stored answer for a question that `model` would be asked.
 
-        `canonical` is the canonical form of the question's message. With `read` false nothing is answered, but the
-        result still says where the answer is to be stored. An answer that depends on the time is neither given nor to
-        be stored.
+        `canonical` is the canonical form of the question's message, `history` what the model would be sent before it.
+        With `read` false nothing is answered, but the result still says where the answer is to be stored. An answer
+        that depends on the time is neither given nor to be stored.
         """
         bypass = None if read else CacheBypass.SKIP_CACHE
         if is_time_dependent(canonical):
@@ -126,6 +136,7 @@ class SemanticCache:
             model=model,
             system_prompt=question.system_prompt,
             conversation_id=question.conversation_id,
+            history=history,
             # Adding zero makes -0.0 the same as 0.0.
             temperature=None if question.temperature is None else question.temperature + 0.0,
             max_tokens=question.max_tokens,

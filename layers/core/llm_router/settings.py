@@ -129,6 +129,8 @@ class ClassifySettings(RoutingSettings):
 class CacheLookupSettings(RoutingSettings, CacheSettings):
     """Settings of `cache_lookup`."""
 
+    job_table: str
+
 
 @dataclass(frozen=True, kw_only=True)
 class AggregateCostsSettings(Settings):

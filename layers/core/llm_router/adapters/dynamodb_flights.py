@@ -1,29 +1,21 @@
 """Flights: equal requests on their way, which join the first of them and get its answer."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from llm_router.adapters.dynamodb import is_condition_failure, store_errors, to_item
+from llm_router.adapters.dynamodb_job_reader import DynamoJobReader
 from llm_router.adapters.job_items import JOB_TTL_SECONDS
 from llm_router.models import Job, JobStatus
-from llm_router.ports import Clock
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 FLIGHT_LEASE_MS: Final = 15 * 60 * 1000
 """Longer than a job waits and runs when nothing is broken; after it an equal request takes the flight over."""
 
 
-class DynamoFlights:
+class DynamoFlights(DynamoJobReader):
     """The items of the job table that say who generates an answer and who waits for it."""
-
-    def __init__(self, client: "DynamoDBClient", *, job_table: str, clock: Clock) -> None:
-        self._client = client
-        self._jobs = job_table
-        self._clock = clock
 
     def leader(self, job: Job) -> str | None:
         """Return the id of the job whose answer this one waits for, perhaps itself; None when the flight is over."""
@@ -124,12 +116,6 @@ class DynamoFlights:
                     return False
                 raise
         return True
-
-    def _get(self, key: str) -> dict[str, Any] | None:
-        with store_errors("reading a job"):
-            return self._client.get_item(TableName=self._jobs, Key={"job_id": {"S": key}}, ConsistentRead=True).get(
-                "Item"
-            )
 
 
 def _flight_key(fingerprint: str) -> str:

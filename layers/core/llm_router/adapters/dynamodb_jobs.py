@@ -16,7 +16,7 @@ from llm_router.adapters.job_items import (
     put_usage,
     waiting_job_of,
 )
-from llm_router.errors import ConflictError, NotFoundError, StoreError
+from llm_router.errors import ConflictError, StoreError
 from llm_router.models import Job, JobStatus, UsageRecord
 from llm_router.ports import Clock, WaitingJob
 
@@ -59,17 +59,6 @@ class DynamoJobStore(DynamoFlights):
         self._write(
             "storing an answered request", [put_job(self._jobs, job, self._clock()), put_usage(self._usage, usage)]
         )
-
-    def get(self, job_id: str) -> Job:
-        """Return a job as last written.
-
-        Raises:
-            NotFoundError: no such job, or it has expired.
-        """
-        item = self._get(job_id)
-        if item is None or "document" not in item or int(item["expires_at"]["N"]) * 1000 <= self._clock():
-            raise NotFoundError("no such request")
-        return job_of(item)
 
     def waiting(self, *, limit: int, before_ms: int | None = None) -> "Sequence[WaitingJob]":
         """Return up to `limit` jobs that are to be run and that nobody has begun, oldest first.

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from llm_router.adapters.chat_messages import chat_messages
 from llm_router.box import PROVIDER_PREFIX, BoxState, InstalledModel, ResidentModel, context_tokens, same_model
 from llm_router.errors import ModelError, ModelNotFoundError, ModelUnavailableError, PromptTooLongError
 from llm_router.models import Generation, ModelCall
@@ -64,9 +65,7 @@ def chat_body(call: ModelCall) -> dict[str, Any]:
 
     Of the options only those that leave a loaded model alone depend on the call.
     """
-    messages = [{"role": "user", "content": call.prompt}]
-    if call.system_prompt is not None:
-        messages.insert(0, {"role": "system", "content": call.system_prompt})
+    messages = chat_messages(call)
     options: dict[str, float] = {"num_ctx": context_tokens(call.model), "num_predict": call.max_tokens}
     if call.temperature is not None:
         options["temperature"] = call.temperature

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import httpx
 from msgspec import Struct
 
+from llm_router.adapters.chat_messages import chat_messages
 from llm_router.errors import ModelError, ModelNotFoundError, ModelUnavailableError, PromptTooLongError
 from llm_router.models import Generation, ModelCall
 
@@ -56,9 +57,7 @@ class Chunk(Struct):
 
 def chat_body(call: ModelCall, model: str, limit_field: TokenLimitField) -> dict[str, Any]:
     """Return the body of `POST /chat/completions`; `model` answers, whatever model the call names."""
-    messages = [{"role": "user", "content": call.prompt}]
-    if call.system_prompt is not None:
-        messages.insert(0, {"role": "system", "content": call.system_prompt})
+    messages = chat_messages(call)
     body = {
         "model": model,
         "messages": messages,
