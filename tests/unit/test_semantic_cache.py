@@ -48,11 +48,8 @@ class World:
 
     def ask(self, question: CacheQuestion = QUESTION, **options: Any) -> Lookup:
         """Look a question up."""
-        return self.ask_as("default", TINY, question, **options)
-
-    def ask_as(self, tenant: str, model: str, question: CacheQuestion = QUESTION, **options: Any) -> Lookup:
-        """Look a question up for a tenant and a model."""
-        return self.cache.lookup(tenant, question, model, canonical=canonicalise(question.message), **options)
+        canonical = canonicalise(question.message)
+        return self.cache.lookup("default", question, TINY, canonical=canonical, **options)
 
     def remember(self, message: str, **fields: Any) -> None:
         """Store an answer to a question of the usual scope."""
@@ -318,31 +315,6 @@ def test_every_field_of_the_scope_separates(field: str) -> None:
     }
 
     assert SCOPE.namespace() != msgspec.structs.replace(SCOPE, **{field: other[field]}).namespace()
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("conversation_id", "c1"), ("system_prompt", "Be brief."), ("max_tokens", 9), ("temperature", 0.5)],
-)
-def test_fields_of_the_question_separate(field: str, value: object) -> None:
-    """An answer is not shared with the same words under another conversation, instruction, length or temperature."""
-    world = World()
-    world.remember("What is Python?")
-
-    assert world.ask(msgspec.structs.replace(QUESTION, **{field: value})).hit is None
-
-
-def test_tenant_model_and_generation_separate() -> None:
-    """An answer is shared neither with another tenant or model, nor after the tenant's cache was cleared."""
-    world = World()
-    world.remember("What is Python?")
-    other_tenant = world.ask_as("other", TINY).hit
-    other_model = world.ask_as("default", "ollama/llama3.2").hit
-    world.store.generations["default"] = 1
-    cleared = world.ask()
-
-    assert (None, None, None) == (other_tenant, other_model, cleared.hit)
-    assert 1 == cleared.generation
 
 
 def test_nothing_else_separates() -> None:
