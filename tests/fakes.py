@@ -24,13 +24,13 @@ from llm_router.ports import (
     ConversationStore,
     Embedder,
     IdempotencyStore,
+    JobInLine,
     JobStore,
     LanguageModel,
     Rollup,
     RollupKey,
     RollupStore,
     StatusStore,
-    WaitingJob,
 )
 
 NOW_MS: Final = 1_700_000_000_000
@@ -165,21 +165,21 @@ class FakeJobStore:
             raise NotFoundError("no such request")
         return self.jobs[job_id]
 
-    def waiting(self, *, limit: int, before_ms: int | None = None) -> Sequence[WaitingJob]:
-        """Return jobs that are to be run and that nobody has begun, oldest first."""
-        self._check("waiting")
+    def line(self, *, limit: int) -> Sequence[JobInLine]:
+        """Return jobs that are to be run, or are run, oldest first."""
+        self._check("line")
         in_line = [
-            WaitingJob(
+            JobInLine(
                 job_id=job.job_id,
                 model=job.model,
                 created_at_ms=job.created_at_ms,
                 expected_ms=None if job.expected_ms is None else job.expected_ms - job.expected_load_ms,
+                started_at_ms=job.started_at_ms,
             )
             for job in self.jobs.values()
-            if job.status is JobStatus.QUEUED
+            if job.status in {JobStatus.QUEUED, JobStatus.RUNNING}
             and job.job_id not in self._joined
             and job.created_at_ms > self._clock() - JOB_LIFE_MS
-            and (before_ms is None or job.created_at_ms < before_ms)
         ]
         return sorted(in_line, key=lambda job: job.created_at_ms)[:limit]
 

@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chat.invoke import invoke
-from chat.wiring import ask, pipeline, requests
+from chat.wiring import ask, outlook_of, pipeline, requests
 from llm_router import api, bootstrap, idempotency
 from llm_router.models import ChatRequest, Source
 from llm_router.responses import describe, pending
@@ -29,7 +29,7 @@ def chat() -> Response[str]:
         return api.error_response(app, status, failure.code, failure.message, request_id=job.job_id)
     if job.status.finished:
         return api.respond(describe(job, bootstrap.now_ms()))
-    body = pending(job, bootstrap.now_ms())
+    body = pending(job, bootstrap.now_ms(), outlook_of(job))
     headers = {"Location": f"/api/v1/requests/{job.job_id}", "Retry-After": str(api.ask_again_seconds(body))}
     return api.respond(body, 202, headers)
 
@@ -38,14 +38,14 @@ def chat() -> Response[str]:
 def look(job_id: str) -> Response[str]:
     """Tell where a request stands."""
     job = requests().look(job_id, api.tenant_of(app.current_event.raw_event))
-    return api.respond(describe(job, bootstrap.now_ms()))
+    return api.respond(describe(job, bootstrap.now_ms(), outlook_of(job)))
 
 
 @app.delete("/api/v1/requests/<job_id>")
 def cancel(job_id: str) -> Response[str]:
     """End a request; 202 while its worker has still to notice."""
     job = requests().cancel(job_id, api.tenant_of(app.current_event.raw_event))
-    return api.respond(describe(job, bootstrap.now_ms()), 200 if job.status.finished else 202)
+    return api.respond(describe(job, bootstrap.now_ms(), outlook_of(job)), 200 if job.status.finished else 202)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

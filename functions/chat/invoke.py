@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chat.wiring import ask
+from chat.wiring import ask, outlook_of
 from llm_router import api, bootstrap
 from llm_router.errors import RouterError
 from llm_router.models import DEFAULT_TENANT, ChatRequest, Source
@@ -21,7 +21,7 @@ def invoke(event: Mapping[str, Any], *, remaining_ms: int) -> dict[str, Any]:
         request = api.parse_json(msgspec.json.encode(event), ChatRequest)
         wait_seconds = remaining_ms / 1000 - SPARE_SECONDS
         job = ask(request, tenant=DEFAULT_TENANT, source=Source.INVOKE, wait_seconds=wait_seconds)
-        body: dict[str, Any] = msgspec.to_builtins(describe(job, bootstrap.now_ms()))
+        body: dict[str, Any] = msgspec.to_builtins(describe(job, bootstrap.now_ms(), outlook_of(job)))
     except RouterError as error:
         detail = ErrorDetail(code=error.code, message=str(error), field=getattr(error, "field", None), request_id="")
         body = msgspec.to_builtins(ErrorBody(detail))

@@ -7,8 +7,8 @@ from typing import Final
 from msgspec import Struct
 
 from llm_router.errors import StoreError
-from llm_router.estimates import remaining_ms
 from llm_router.models import Job
+from llm_router.outlook import outlook
 from llm_router.ports import Clock, JobStore
 
 FIRST_PAUSE_MS: Final = 100
@@ -33,7 +33,7 @@ class Waiter(Struct, frozen=True):
         until_ms = since_ms + wait_seconds * 1000
         job = self._look(job)  # inline inference has finished it by now, however long that took
         now_ms = self.clock()
-        if now_ms + (remaining_ms(job, now_ms) or 0) > until_ms:
+        if now_ms + (outlook(self.jobs, job, now_ms).estimated_ms or 0) > until_ms:
             return job
         pause_ms: float = FIRST_PAUSE_MS
         while not job.status.finished and (left_ms := until_ms - self.clock()) > 0:

@@ -10,6 +10,7 @@ from llm_router.errors import StoreError
 from llm_router.idempotency import KeyedRequests
 from llm_router.models import ChatRequest, Job, Source
 from llm_router.observability import count_degraded
+from llm_router.outlook import Outlook, outlook
 from llm_router.pipeline import Pipeline
 from llm_router.requests import Requests
 from llm_router.settings import ChatSettings, environment
@@ -50,3 +51,8 @@ def ask(request: ChatRequest, *, tenant: str, source: Source, wait_seconds: floa
     with suppress(StoreError):  # who waited in vain sees to it that somebody is at work; the answer comes either way
         return requests().revive(waited)
     return waited
+
+
+def outlook_of(job: Job) -> Outlook:
+    """Return when a request may be answered."""
+    return outlook(pipeline().jobs, job, bootstrap.now_ms())

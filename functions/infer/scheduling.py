@@ -17,13 +17,13 @@ from msgspec import Struct
 from llm_router.box import BoxState, same_model
 from llm_router.errors import ConflictError, ModelError, NotFoundError, RouterError, StoreError
 from llm_router.models import Job, JobStatus
-from llm_router.ports import Box, Clock, JobStore, WaitingJob
+from llm_router.ports import Box, Clock, JobInLine, JobStore
 
 PASSED_OVER_MS: Final = 60_000
 OWN_TIME_MS: Final = 540_000
 """What a job keeps of its worker's time, however long others took: to load its model, 5 min, and to answer, 4 min."""
 LOOKED_AT: Final = 50
-"""How many of the oldest waiting jobs are looked at."""
+"""How many of the oldest jobs are looked at."""
 _LOOK_AGAIN_SECONDS: Final = 1.0
 
 
@@ -67,7 +67,8 @@ class Scheduler(Struct, frozen=True, kw_only=True):
         until_ms = min(self.clock() + PASSED_OVER_MS, others_until_ms)
         seen = {job_id}
         while (job := self.jobs.get(job_id)).status is JobStatus.QUEUED:
-            waiting = [each for each in self.jobs.waiting(limit=LOOKED_AT) if each.job_id not in seen]
+            line = self.jobs.line(limit=LOOKED_AT)
+            waiting = [each for each in line if each.started_at_ms is None and each.job_id not in seen]
             if all(same_model(each.model, job.model) for each in waiting):
                 return
             better = preferred(waiting, job.model, self.box.state(), left_ms=until_ms - self.clock())
@@ -90,7 +91,7 @@ class Scheduler(Struct, frozen=True, kw_only=True):
         return job.status.finished and job.flight is not None and self.jobs.leader(job) != job.job_id
 
 
-def preferred(waiting: Iterable[WaitingJob], model: str, state: BoxState, *, left_ms: int) -> Iterable[str]:
+def preferred(waiting: Iterable[JobInLine], model: str, state: BoxState, *, left_ms: int) -> Iterable[str]:
     """Return the ids of jobs to run before one that needs `model`, in their order.
 
     They are those whose model is in memory and whose answer is expected within `left_ms`; none, when `model` is in

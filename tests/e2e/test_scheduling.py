@@ -1,5 +1,6 @@
 """A box whose memory holds one model of two: who waits is answered in an order that saves loads, and starves nobody."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from infra.local.ollama_exchange import Behaviour
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.twin import Twin
+from llm_router.adapters.dynamodb_status import DynamoStatusStore
+from llm_router.estimates import Pace
 from tests.e2e.conftest import TEMPLATE, Router
 
 TINY, LLAMA = "ollama/tinyllama", "ollama/llama3.2"
@@ -110,3 +113,25 @@ def test_duplicate_messages(router: Router) -> None:
 
     assert 4 == len(router.box.calls) - calls
     assert 2 + 4 == router.items("UsageTable")
+
+
+def test_place_in_line(router: Router) -> None:
+    """Behind a long line chat answers 202 at once, with a place that goes down until it is the request's turn."""
+    statuses = DynamoStatusStore(router.twin.client("dynamodb"), router.twin.tables["StatusTable"])
+    statuses.put_pace(Pace(model=TINY, prompt_tokens_per_second=1e6, output_tokens_per_second=10, output_tokens=100))
+    router.box.behaviour = Behaviour(token_delay_s=0.05)
+    for thing in THINGS[:5]:
+        accepted(router, f"Describe the history of the {thing}", TINY)
+    response = router.chat(f"Describe the history of the {THINGS[5]}", wait_seconds=25, force_model=TINY)
+    seen = [response.json()]
+    while seen[-1]["status"] != "succeeded":
+        seen.append(router.http.get(response.headers["location"]).json())
+        time.sleep(0.2)
+    places = [body["position"] for body in seen if "position" in body]
+
+    assert 202 == response.status_code
+    assert places[0] in {3, 4, 5}  # of five, two workers have begun one each, or are about to
+    assert sorted(places, reverse=True) == places
+    assert 0 == places[-1]
+    assert all("position" not in body for body in seen if body["status"] != "queued")
+    assert 10_000 * 4 <= seen[0]["estimated_ms"] <= 10_000 * 6 + 1_000

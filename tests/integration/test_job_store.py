@@ -11,7 +11,7 @@ from llm_router.adapters.job_items import JOB_TTL_SECONDS, USAGE_TTL_SECONDS
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.jobs import failed, succeeded, usage_record
 from llm_router.models import CacheTier, Failure, Job, JobStatus, UsageRecord
-from llm_router.ports import JobStore, WaitingJob
+from llm_router.ports import JobInLine, JobStore
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS, FakeJobStore, SettableClock
 from tests.integration.conftest import Cloud
@@ -422,35 +422,33 @@ def test_writes_that_the_sdk_repeats(store: JobStore) -> None:
         store.open(job)
 
 
-def names(store: JobStore, *, limit: int = 10, before_ms: int | None = None) -> list[str]:
-    """Return who waits, in order."""
-    return [job.job_id for job in store.waiting(limit=limit, before_ms=before_ms)]
+def names(store: JobStore, *, limit: int = 10) -> list[str]:
+    """Return who is in line, in order."""
+    return [job.job_id for job in store.line(limit=limit)]
 
 
-def test_waiting(store: JobStore) -> None:
-    """Who waits comes oldest first, with what is expected of its model once that is in memory."""
+def test_line(store: JobStore) -> None:
+    """Who waits or runs comes oldest first, with what is expected of its model once that is in memory."""
     young = make_job("young", flight=None, created_at_ms=NOW_MS - 1)
     old = make_job("old", flight=None, created_at_ms=NOW_MS - 2, expected_ms=9_000, expected_load_ms=5_000)
     for job in (young, old):
         store.open(job)
+    waiting = JobInLine(job_id="old", model=old.model, created_at_ms=NOW_MS - 2, expected_ms=4_000)
+    running = JobInLine(job_id="young", model=young.model, created_at_ms=NOW_MS - 1, started_at_ms=NOW_MS)
+    start(store, "young")
 
-    assert [
-        WaitingJob(job_id="old", model=old.model, created_at_ms=NOW_MS - 2, expected_ms=4_000),
-        WaitingJob(job_id="young", model=young.model, created_at_ms=NOW_MS - 1),
-    ] == store.waiting(limit=2)
-    assert ["old"] == names(store, limit=1) == names(store, before_ms=NOW_MS - 1)
+    assert [waiting, running] == store.line(limit=2)
+    assert [waiting] == store.line(limit=1)
 
 
-def test_nobody_waits_who_was_begun(store: JobStore, clock: SettableClock) -> None:
-    """A job leaves the line when it begins, when it ends without having begun, and when its day is over."""
-    for name in ("begun", "ended", "expired", "cached"):
-        job = make_job(name, flight=None)
-        if name == "cached":
-            store.record(succeeded(job, make_answer(), NOW_MS), usage_record(succeeded(job, make_answer(), NOW_MS)))
-        else:
-            store.open(job)
+def test_nobody_is_in_line_who_has_ended(store: JobStore, clock: SettableClock) -> None:
+    """A job leaves the line when it ends, begun or not, and when its day is over."""
+    for name in ("begun", "ended", "expired"):
+        store.open(make_job(name, flight=None))
+    cached = succeeded(make_job("cached"), make_answer(), NOW_MS)
+    store.record(cached, usage_record(cached))
     everybody = sorted(names(store))
-    start(store, "begun")
+    finish(store, succeeded(start(store, "begun"), make_answer(), NOW_MS))
     finish(store, failed(make_job("ended"), FAILURE, NOW_MS))
     remaining = names(store)
     clock.advance(JOB_LIFE_MS)
@@ -458,7 +456,7 @@ def test_nobody_waits_who_was_begun(store: JobStore, clock: SettableClock) -> No
     assert (["begun", "ended", "expired"], ["expired"], []) == (everybody, remaining, names(store))
 
 
-def test_only_the_leader_waits(store: JobStore) -> None:
+def test_only_the_leader_is_in_line(store: JobStore) -> None:
     """A request that joined another is not to be run, and not in the line."""
     for name in ("leader", "follower"):
         store.open(make_job(name))

@@ -2,9 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.estimates import Pace, remaining_ms
-from llm_router.models import Generation, JobStatus
-from tests.builders import make_job
+from llm_router.estimates import Pace
+from llm_router.models import Generation
 from tests.fakes import NOW_MS
 
 NS_PER_S = 1_000_000_000
@@ -81,18 +80,3 @@ def test_any_generations_give_a_usable_estimate(samples: list[tuple[int, int]]) 
 
     expected = pace.expected_ms(prompt_chars=1000, max_tokens=100, resident=False)
     assert expected is None or expected >= 0
-
-
-@pytest.mark.parametrize(
-    ("fields", "remaining"),
-    [
-        ({}, None),
-        ({"expected_ms": 9_000}, 4_000),
-        ({"expected_ms": 3_000}, 0),
-        ({"expected_ms": 9_000, "status": JobStatus.RUNNING, "started_at_ms": NOW_MS + 3_000}, 7_000),
-    ],
-    ids=["unknown", "waiting", "late", "running"],
-)
-def test_what_remains(fields: dict[str, object], remaining: int | None) -> None:
-    """What remains counts from the worker's start, before that from the arrival, and is never negative."""
-    assert remaining == remaining_ms(make_job(**fields), NOW_MS + 5_000)

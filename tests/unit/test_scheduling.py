@@ -152,11 +152,11 @@ def test_box_is_silent() -> None:
     assert ["model_unavailable"] == [error.code for error in world.errors]
 
 
-def test_table_does_not_tell_who_waits() -> None:
+def test_table_does_not_tell_who_is_in_line() -> None:
     """Nor does an index that fails."""
     world = World()
     world.add("llama", LLAMA)
-    world.jobs.broken = {"waiting"}
+    world.jobs.broken = {"line"}
 
     assert ["llama"] == world.message("llama")
     assert [StoreError] == [type(error) for error in world.errors]

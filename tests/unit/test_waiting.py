@@ -115,10 +115,21 @@ def test_expected_too_late(expected_ms: int | None, waits: bool) -> None:  # noq
     assert waits is bool(sleeper.pauses_ms)
 
 
+def test_long_line() -> None:
+    """Nobody waits behind a line that will not be through in time, however short the own answer is."""
+    sleeper = Sleeper()
+    sleeper.jobs.open(make_job("before", flight=None, created_at_ms=NOW_MS - 1, expected_ms=20_000))
+    sleeper.job = sleeper.jobs.jobs["req_1"] = replace(sleeper.job, expected_ms=6_000)
+    sleeper.wait(25)
+
+    assert [] == sleeper.pauses_ms
+
+
 def test_late_job_is_waited_for() -> None:
     """A request that should have been answered by now may be at any moment."""
     sleeper = Sleeper()
-    sleeper.job = sleeper.jobs.jobs["req_1"] = replace(sleeper.job, expected_ms=1_000, created_at_ms=NOW_MS - 60_000)
+    started = sleeper.jobs.start("req_1", worker="w", lease_until_ms=NOW_MS + 30_000)
+    sleeper.job = sleeper.jobs.jobs["req_1"] = replace(started, expected_ms=1_000, started_at_ms=NOW_MS - 60_000)
     sleeper.wait(1)
 
     assert sleeper.pauses_ms

@@ -5,7 +5,7 @@ from typing import Final, Self
 from msgspec import Struct
 
 from llm_router.box import CHARS_PER_TOKEN
-from llm_router.models import Generation, Job
+from llm_router.models import Generation
 
 NS_PER_MS: Final = 1_000_000
 WEIGHT_OF_NEWEST: Final = 0.2
@@ -53,18 +53,6 @@ class Pace(Struct, frozen=True, kw_only=True):
         prompt_s = prompt_chars / CHARS_PER_TOKEN / self.prompt_tokens_per_second
         output_s = min(max_tokens, self.output_tokens) / self.output_tokens_per_second
         return round(load_ms + (prompt_s + output_s) * 1000)
-
-
-def remaining_ms(job: Job, now_ms: int) -> int | None:
-    """Return how much longer a request is expected to take; 0 when it is late, None when nobody knows.
-
-    A worker's time counts from the moment it began, the time of a request that waits from its arrival: one that joined
-    an equal request never begins itself.
-    """
-    if job.expected_ms is None:
-        return None
-    since_ms = job.created_at_ms if job.started_at_ms is None else job.started_at_ms
-    return max(0, since_ms + job.expected_ms - now_ms)
 
 
 def _per_second(tokens: int, duration_ns: int) -> float | None:

@@ -129,14 +129,16 @@ class CacheStore(Protocol):
         """Store an entry; without an embedding it is found by its exact key only."""
 
 
-class WaitingJob(Struct, frozen=True, kw_only=True):
-    """What is known of a job that nobody has begun, without reading the job."""
+class JobInLine(Struct, frozen=True, kw_only=True):
+    """What is known of a job that waits or runs, without reading the job."""
 
     job_id: str
     model: str
     created_at_ms: int
     expected_ms: int | None = None
     """How long its answer is expected to take, its model being in memory; None when nobody knows."""
+    started_at_ms: int | None = None
+    """None while nobody has begun it."""
 
 
 class JobStore(Protocol):
@@ -155,14 +157,10 @@ class JobStore(Protocol):
             NotFoundError: no such job, or it has expired.
         """
 
-    def waiting(self, *, limit: int, before_ms: int | None = None) -> Sequence[WaitingJob]:
-        """Return up to `limit` jobs that are to be run and that nobody has begun, oldest first.
+    def line(self, *, limit: int) -> Sequence[JobInLine]:
+        """Return up to `limit` jobs that are to be run, or are run, oldest first.
 
         It may be a moment behind, in both directions: whoever acts on it reads the job first, and starts it.
-
-        Args:
-            limit: How many at most.
-            before_ms: Only those that arrived before this moment.
         """
 
     def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:

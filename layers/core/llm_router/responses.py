@@ -9,8 +9,8 @@ from llm_router.classification import Classification
 from llm_router.classification.complexity import Complexity
 from llm_router.classification.features import Features
 from llm_router.costs import usd
-from llm_router.estimates import remaining_ms
 from llm_router.models import CacheBypass, CacheTier, Job, JobStatus
+from llm_router.outlook import UNKNOWN, Outlook
 from llm_router.semantic_cache import Verdict
 
 
@@ -61,8 +61,10 @@ class PendingResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """From its arrival until a worker began it, or until now."""
     running_ms: int | None = None
     """Since a worker began it."""
+    position: int | None = None
+    """How many requests that nobody has begun came before it, up to 100; absent once it has begun."""
     estimated_ms: int | None = None
-    """How much longer it is expected to take, without what waits before it; 0 when it is late."""
+    """How much longer it is expected to take, with what runs and waits before it; 0 when it is late."""
     partial_response: str | None = None
     error: ErrorDetail | None = None
 
@@ -162,7 +164,7 @@ class CacheStatsResponse(Struct, frozen=True, kw_only=True):
     """Percent of the requests that were answered."""
 
 
-def pending(job: Job, now_ms: int) -> PendingResponse:
+def pending(job: Job, now_ms: int, outlook: Outlook = UNKNOWN) -> PendingResponse:
     """Return what a caller may know of a job without an answer."""
     error = job.failure
     shown = PendingResponse(
@@ -178,15 +180,16 @@ def pending(job: Job, now_ms: int) -> PendingResponse:
         shown,
         waited_ms=max(0, (now_ms if begun_ms is None else begun_ms) - job.created_at_ms),
         running_ms=None if begun_ms is None else max(0, now_ms - begun_ms),
-        estimated_ms=remaining_ms(job, now_ms),
+        position=outlook.position,
+        estimated_ms=outlook.estimated_ms,
     )
 
 
-def describe(job: Job, now_ms: int) -> ChatResponse | PendingResponse:
+def describe(job: Job, now_ms: int, outlook: Outlook = UNKNOWN) -> ChatResponse | PendingResponse:
     """Return what a caller may know of a job."""
     answer = job.answer
     if answer is None:
-        return pending(job, now_ms)
+        return pending(job, now_ms, outlook)
     return ChatResponse(
         response=answer.text,
         model_used=answer.model,

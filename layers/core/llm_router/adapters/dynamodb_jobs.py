@@ -9,16 +9,16 @@ from llm_router.adapters.dynamodb_flights import DynamoFlights
 from llm_router.adapters.job_items import (
     JOB_TTL_SECONDS,
     LANE,
-    WAITING_INDEX,
+    LINE_INDEX,
+    job_in_line,
     job_of,
     outcome,
     put_job,
     put_usage,
-    waiting_job_of,
 )
 from llm_router.errors import ConflictError, StoreError
 from llm_router.models import Job, JobStatus, UsageRecord
-from llm_router.ports import Clock, WaitingJob
+from llm_router.ports import Clock, JobInLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
 _CLAIM_ATTEMPTS: Final = 5
-_NEVER_MS: Final = 10**15
 
 
 class DynamoJobStore(DynamoFlights):
@@ -60,22 +59,21 @@ class DynamoJobStore(DynamoFlights):
             "storing an answered request", [put_job(self._jobs, job, self._clock()), put_usage(self._usage, usage)]
         )
 
-    def waiting(self, *, limit: int, before_ms: int | None = None) -> "Sequence[WaitingJob]":
-        """Return up to `limit` jobs that are to be run and that nobody has begun, oldest first.
+    def line(self, *, limit: int) -> "Sequence[JobInLine]":
+        """Return up to `limit` jobs that are to be run, or are run, oldest first.
 
         The index is read as it is, a moment behind the table. A request whose leader was cancelled, and which leads
         since, is not in it: its message finds it.
         """
-        period = {":alive": self._clock() - JOB_TTL_SECONDS * 1000 + 1, ":last": (before_ms or _NEVER_MS) - 1}
-        with store_errors("reading the waiting jobs"):
+        with store_errors("reading the line"):
             items = self._client.query(
                 TableName=self._jobs,
-                IndexName=WAITING_INDEX,
-                KeyConditionExpression="lane = :lane AND created_at_ms BETWEEN :alive AND :last",
-                ExpressionAttributeValues=to_item({":lane": LANE} | period),
+                IndexName=LINE_INDEX,
+                KeyConditionExpression="lane = :lane AND created_at_ms > :expired",
+                ExpressionAttributeValues=to_item({":lane": LANE, ":expired": self._clock() - JOB_TTL_SECONDS * 1000}),
                 Limit=limit,
             )["Items"]
-        return [waiting_job_of(item) for item in items]
+        return [job_in_line(item) for item in items]
 
     def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:
         """Mark a job running for one worker.
@@ -87,7 +85,7 @@ class DynamoJobStore(DynamoFlights):
         self.get(job_id)
         return self._update(
             job_id,
-            "SET #status = :running, worker = :worker, lease_until_ms = :lease, started_at_ms = :now REMOVE lane",
+            "SET #status = :running, worker = :worker, lease_until_ms = :lease, started_at_ms = :now",
             "#status = :queued OR (#status = :running AND (lease_until_ms < :now OR worker = :worker))",
             {
                 ":running": JobStatus.RUNNING.value,

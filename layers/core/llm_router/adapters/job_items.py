@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from llm_router.adapters.dynamodb import from_item, to_item
 from llm_router.errors import RequestTooLargeError
 from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
-from llm_router.ports import WaitingJob
+from llm_router.ports import JobInLine
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -20,7 +20,7 @@ USAGE_TTL_SECONDS: Final = 395 * 24 * 3600
 """Thirteen months, so that a month can be compared with the same one a year before."""
 MAX_DOCUMENT_BYTES: Final = 280_000
 """An item may have 400 KB; this leaves room for the answer."""
-WAITING_INDEX: Final = "waiting"
+LINE_INDEX: Final = "line"
 LANE: Final = "interactive"
 """The line of requests that a caller waits for; the only one so far."""
 
@@ -77,7 +77,7 @@ def outcome(job: Job) -> dict[str, Any]:
 
 
 def _place_in_line(job: Job) -> dict[str, Any]:
-    """Return the attributes of the index of waiting jobs; a job is in it while it has a `lane`."""
+    """Return the attributes of the index; a job is in it while it has a `lane`: until it ends, or joins another."""
     return {
         "lane": LANE,
         "created_at_ms": job.created_at_ms,
@@ -86,9 +86,9 @@ def _place_in_line(job: Job) -> dict[str, Any]:
     }
 
 
-def waiting_job_of(item: Mapping[str, Any]) -> WaitingJob:
-    """Return what the index of waiting jobs holds of one."""
-    return msgspec.convert(from_item(item), WaitingJob)
+def job_in_line(item: Mapping[str, Any]) -> JobInLine:
+    """Return what the index holds of a job."""
+    return msgspec.convert(from_item(item), JobInLine)
 
 
 def job_of(item: Mapping[str, Any]) -> Job:

@@ -1,0 +1,66 @@
+"""When a request that is on its way may be answered: what it needs itself, and what stands before it."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from msgspec import Struct
+
+from llm_router.errors import NotFoundError, StoreError
+from llm_router.models import Job, JobStatus
+from llm_router.ports import JobInLine, JobStore
+
+COUNTED: Final = 100
+"""How far the line is looked at: one query of an index, about 20 KB."""
+
+
+class Outlook(Struct, frozen=True, kw_only=True):
+    """When a request may be answered; None where nobody knows."""
+
+    position: int | None = None
+    """How many requests came before it that nobody has begun, up to COUNTED; None once it has begun itself."""
+    estimated_ms: int | None = None
+    """How much longer it is expected to take; 0 when it is late."""
+
+
+UNKNOWN: Final = Outlook()
+
+
+def outlook(jobs: JobStore, job: Job, now_ms: int) -> Outlook:
+    """Return the outlook of a request: for one that joined an equal request, that of the other.
+
+    Nothing is expected of one that has ended, and nothing is known while the tables cannot be read.
+    """
+    if job.status.finished:
+        return UNKNOWN
+    with suppress(StoreError, NotFoundError):
+        leader_id = jobs.leader(job) or job.job_id
+        leader = job if leader_id == job.job_id else jobs.get(leader_id)
+        line = jobs.line(limit=COUNTED) if leader.status is JobStatus.QUEUED else ()
+        return outlook_in(line, leader, now_ms)
+    return UNKNOWN
+
+
+def outlook_in(line: Iterable[JobInLine], job: Job, now_ms: int) -> Outlook:
+    """Return the outlook of a job behind those in line.
+
+    The box does one thing at a time: what is left of the running jobs, then those that came before, then the job. The
+    others' models are taken to be in memory, since the order they are run in saves most loads, and an answer that
+    nobody can estimate counts for nothing.
+    """
+    if job.started_at_ms is not None:
+        return Outlook(estimated_ms=_left_ms(job.started_at_ms, job.expected_ms, now_ms))
+    others = [each for each in line if each.job_id != job.job_id]
+    ahead = [each for each in others if each.started_at_ms is None and each.created_at_ms < job.created_at_ms]
+    running_ms = sum(_left_ms(each.started_at_ms, each.expected_ms, now_ms) or 0 for each in others)
+    ahead_ms = sum(each.expected_ms or 0 for each in ahead)
+    return Outlook(
+        position=len(ahead),
+        estimated_ms=None if job.expected_ms is None else running_ms + ahead_ms + job.expected_ms,
+    )
+
+
+def _left_ms(started_at_ms: int | None, expected_ms: int | None, now_ms: int) -> int | None:
+    if started_at_ms is None or expected_ms is None:
+        return None
+    return max(0, started_at_ms + expected_ms - now_ms)
