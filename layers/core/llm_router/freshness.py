@@ -17,15 +17,15 @@ from llm_router.prompt import without_verbatim
 
 PHRASES_FILE: Final = Path(__file__).with_name("freshness.toml")
 _SHORT_WORDS: Final = 25
-# Calls, dotted names and name:tag pairs: `Date.now()`, `latest.zip`, `ubuntu:latest`.
-_IDENTIFIER: Final = re.compile(r"\w+(?:[.:][a-z_]\w*)+(?:\(\))?|\w+\(\)")
+# Calls, dotted names and names with a tag: `Date.now()`, `latest.zip`, `ubuntu:latest`, `react@latest`.
+_IDENTIFIER: Final = re.compile(r"\w+(?:[.:@][a-z_]\w*)+(?:\(\))?|\w+\(\)")
 _IS: Final = re.compile(r"(?<=\w)['\N{RIGHT SINGLE QUOTATION MARK}]s\b", re.IGNORECASE)
 
 
 class _Phrases(Struct, frozen=True):
     anywhere: TermList
     short: TermList
-    own_text: TermList
+    timeless: TermList
 
 
 def is_time_dependent(canonical: str) -> bool:
@@ -36,11 +36,9 @@ def is_time_dependent(canonical: str) -> bool:
     phrases = _phrases()
     asked = without_verbatim(canonical)
     text = Text(_IS.sub(" is", _IDENTIFIER.sub(" ", asked if asked.strip() else canonical)))
-    if phrases.anywhere.occurs_in(text):
-        return True
-    if len(text.lower.split()) > _SHORT_WORDS or phrases.own_text.occurs_in(text):
-        return False
-    return phrases.short.occurs_in(text)
+    is_short = len(text.lower.split()) <= _SHORT_WORDS
+    counted = phrases.short if is_short else phrases.anywhere
+    return counted.occurs_in(text) and not phrases.timeless.occurs_in(text)
 
 
 @cache
@@ -48,6 +46,6 @@ def _phrases() -> _Phrases:
     groups = msgspec.toml.decode(PHRASES_FILE.read_bytes(), type=dict[str, list[Group]])
     return _Phrases(
         anywhere=TermList(groups["anywhere"]),
-        short=TermList([*groups["anywhere"], *groups["short"]]),  # what is ignored anywhere is ignored here, too
-        own_text=TermList(groups["own_text"]),
+        short=TermList([*groups["anywhere"], *groups["short"]]),
+        timeless=TermList(groups["timeless"]),
     )
