@@ -132,6 +132,7 @@ class FakeJobStore:
         self.jobs: dict[str, Job] = {}
         self.usage: dict[str, UsageRecord] = {}
         self.progress: list[str] = []
+        self.escalations: list[str] = []
         self._clock = clock
         self._expires_at_ms: dict[str, int] = {}
         self._dispatched_at_ms: dict[str, int] = {}
@@ -183,15 +184,40 @@ class FakeJobStore:
         ]
         return sorted(in_line, key=lambda job: job.created_at_ms)[:limit]
 
-    def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:
+    def start(self, job_id: str, *, worker: str, lease_until_ms: int, in_cloud: bool = False) -> Job:
         """Mark a job running for one worker."""
         self._check("start")
         job = self.get(job_id)
         is_mine = job.status is JobStatus.RUNNING and job.worker == worker
-        if job.status is not JobStatus.QUEUED and not is_mine and not self._is_abandoned(job):
+        is_free = (is_mine or self._is_abandoned(job)) and job.escalated == in_cloud
+        waits = job.status is JobStatus.QUEUED or (in_cloud and job.status is JobStatus.ESCALATED)
+        if not waits and not is_free:
             raise ConflictError("the request is finished or in other hands")
         return self._change(
-            job, status=JobStatus.RUNNING, worker=worker, lease_until_ms=lease_until_ms, started_at_ms=self._clock()
+            job,
+            status=JobStatus.RUNNING,
+            worker=worker,
+            lease_until_ms=lease_until_ms,
+            started_at_ms=self._clock(),
+            escalated=in_cloud,
+        )
+
+    def escalate(self, job: Job) -> None:
+        """Leave a job to the cloud."""
+        self._check("escalate")
+        stored = self.get(job.job_id)
+        is_held = stored.status is JobStatus.RUNNING and stored.worker != job.worker and not self._is_abandoned(stored)
+        if stored.status.finished or is_held:
+            raise ConflictError("the request is finished or in other hands")
+        self.escalations.append(job.job_id)
+        self._change(
+            stored,
+            status=JobStatus.ESCALATED,
+            escalated=True,
+            spent=job.spent,
+            worker=None,
+            lease_until_ms=0,
+            partial_text="",
         )
 
     def renew(self, job: Job, *, lease_until_ms: int, partial_text: str | None = None) -> Job:

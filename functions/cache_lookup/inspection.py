@@ -33,7 +33,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
         """
         canonical = canonicalise(question.message)
         complexity = self.classifier.classify(canonical).complexity
-        model = self.router.choose(complexity, question.chars, question.force_model)
+        model = self.router.route(complexity, question.chars, question.force_model).model
         conversation = self.conversations.read(tenant, question.conversation_id)
         history = fitting(conversation, model, question)
         found = self.cache.lookup(tenant, question, model, canonical=canonical, history=history)

@@ -30,7 +30,7 @@ def classify() -> Response[str]:
     request = api.parse_body(app.current_event.raw_event, ClassifyRequest)
     classifier, router = grader()
     graded = classifier.classify(canonicalise(request.message))
-    return api.respond(ClassifyResponse.of(graded, router.choose(graded.complexity, len(request.message))))
+    return api.respond(ClassifyResponse.of(graded, router.route(graded.complexity, len(request.message)).model))
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

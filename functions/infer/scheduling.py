@@ -87,8 +87,11 @@ class Scheduler(Struct, frozen=True, kw_only=True):
         return False
 
     def _is_over(self, job: Job) -> bool:
-        """Whether a job has ended, and everything after its end is done: closing the flight comes last."""
-        return job.status.finished and job.flight is not None and self.jobs.leader(job) != job.job_id
+        """Whether a job has ended, and everything after its end is done, or is the cloud's to do.
+
+        Closing the flight comes last.
+        """
+        return job.escalated or (job.status.finished and job.flight is not None and self.jobs.leader(job) != job.job_id)
 
 
 def preferred(waiting: Iterable[JobInLine], model: str, state: BoxState, *, left_ms: int) -> Iterable[str]:

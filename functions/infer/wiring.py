@@ -39,8 +39,11 @@ def handle(job_id: str, deadline_ms: int) -> None:
 
 
 def run_job(job_id: str, deadline_ms: int) -> None:
-    """Run one job, and count its failure."""
+    """Run one job, and count what it came to where that is no answer."""
     job = runner().run(job_id, deadline_ms=deadline_ms)
+    if job.escalated:
+        logger().warning("job is left to the cloud", extra={"job_id": job_id})
+        count("JobEscalated")
     if job.failure is not None:
         logger().warning("job failed", extra={"job_id": job_id, "code": job.failure.code})
         count("JobFailed", code=job.failure.code)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
 _WRITES: Final = (
@@ -113,11 +114,19 @@ class Cloud:
     @overload
     def client(self, service: Literal["dynamodbstreams"]) -> "DynamoDBStreamsClient": ...
     @overload
+    def client(self, service: Literal["secretsmanager"]) -> "SecretsManagerClient": ...
+    @overload
     def client(self, service: Literal["sqs"]) -> "SQSClient": ...
     def client(self, service: Any) -> Any:
         """Make a boto3 client of the cloud; a session makes one at a time."""
         with self._making_client:
             return self._session.client(service, endpoint_url=self.endpoint_url, config=_CLIENT_CONFIG)
+
+    def keep(self, secrets: Mapping[str, str]) -> None:
+        """Put texts into Secrets Manager, by name."""
+        client = self.client("secretsmanager")
+        for name, text in secrets.items():
+            client.create_secret(Name=name, SecretString=text)
 
     def create(self, tables: Iterable[Table], queues: Iterable[Queue]) -> None:
         """Create the tables and queues of a template."""

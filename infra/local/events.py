@@ -66,6 +66,7 @@ def _stream_event(function: str, name: str, properties: Mapping[str, Any]) -> St
         report_item_failures=_reports_item_failures(properties),
         filters=parse_filters(properties.get("FilterCriteria")),
         on_failure_queue=destination.rsplit(":", 1)[-1] if destination else None,
+        parallelization_factor=int(properties.get("ParallelizationFactor", 1)),
     )
 
 
@@ -108,6 +109,7 @@ _PROPERTIES: Final[Mapping[str, frozenset[str]]] = {
             "FunctionResponseTypes",
             "MaximumRecordAgeInSeconds",
             "MaximumRetryAttempts",
+            "ParallelizationFactor",
             "StartingPosition",
             "Stream",
         }

@@ -100,7 +100,8 @@ class QueueEvent:
 class StreamEvent:
     """A DynamoDB stream event source mapping; `maximum_retries` is None for "until the record expires".
 
-    `filters` are parsed patterns, any of which may match; `on_failure_queue` is a queue's name.
+    `filters` are parsed patterns, any of which may match; `on_failure_queue` is a queue's name;
+    `parallelization_factor` is how many batches of a shard are worked on at once, those of one item in order.
     """
 
     function: str
@@ -112,6 +113,7 @@ class StreamEvent:
     report_item_failures: bool
     filters: Sequence[Mapping[str, Any]]
     on_failure_queue: str | None
+    parallelization_factor: int = 1
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,21 @@
 """DynamoDB stream event source: every shard in order, with filters, partial failures, bisection and retries.
 
 A batch that keeps failing holds its shard until its retries are used up; then its place in the stream is reported to
-the on-failure queue and the shard goes on.
+the on-failure queue and the shard goes on. With a parallelization factor a shard has so many lanes, and an item's
+records stay in one of them.
 """
 
 import base64
 import json
 import uuid
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TextIO
+from zlib import crc32
 
 from infra.local.cloud import Cloud
 from infra.local.filters import passes
@@ -48,23 +52,32 @@ class StreamSource(Poller):
         self._stream_arn = cloud.client("dynamodb").describe_table(TableName=event.table)["Table"]["LatestStreamArn"]
         self._shard_id, self._iterator = self._open()
         self._drained_at = -1
+        self._lanes = [ThreadPoolExecutor(1, event.function) for _ in range(event.parallelization_factor)]
+        self._under_way: list[Future[None]] = []
 
     def poll(self) -> None:
-        """Read the next batch and deliver it; the place in the stream moves on only then."""
+        """Read the next batch and deliver it; with one lane, the place in the stream moves on only then."""
         seen = self._cloud.writes.count
-        page = self._streams.get_records(ShardIterator=self._iterator, Limit=self._event.batch_size)
+        limit = self._event.batch_size * len(self._lanes)
+        page = self._streams.get_records(ShardIterator=self._iterator, Limit=limit)
         if page["Records"]:
             self._drained_at = -1
             records = [stream_record(record, self._stream_arn) for record in page["Records"]]
-            self._deliver([record for record in records if passes(self._event.filters, record)])
+            self._distribute([record for record in records if passes(self._event.filters, record)])
         self._iterator = page["NextShardIterator"]
         if not page["Records"]:
             self._drained_at = seen
             self._cloud.writes.wait(seen, _IDLE_SECONDS)
 
     def is_drained(self, writes: int) -> bool:
-        """Say whether the reader was at the end of the stream after write number `writes`."""
-        return self._drained_at >= writes
+        """Say whether the reader was at the end of the stream after write number `writes`, and all is delivered."""
+        return self._drained_at >= writes and all(each.done() for each in self._under_way)
+
+    def join(self) -> None:
+        """Wait until nothing is under way."""
+        super().join()
+        for lane in self._lanes:
+            lane.shutdown(cancel_futures=True)
 
     def _open(self) -> tuple[str, str]:
         description = self._streams.describe_stream(StreamArn=self._stream_arn)["StreamDescription"]
@@ -75,6 +88,19 @@ class StreamSource(Poller):
             ShardIteratorType="LATEST" if self._event.starting_position == "LATEST" else "TRIM_HORIZON",
         )
         return shard_id, answer["ShardIterator"]
+
+    def _distribute(self, records: Sequence[dict[str, Any]]) -> None:
+        if len(self._lanes) == 1:
+            self._deliver(records)
+            return
+        by_lane = defaultdict(list)
+        for record in records:
+            by_lane[crc32(json.dumps(record["dynamodb"]["Keys"]).encode()) % len(self._lanes)].append(record)
+        self._under_way = [each for each in self._under_way if not each.done()]
+        for number, waiting in by_lane.items():
+            for batch in _batches(waiting, self._event.batch_size):
+                work = partial(self.guard, partial(self._deliver, batch))
+                self._under_way.append(self._lanes[number].submit(work))
 
     def _deliver(self, records: Sequence[dict[str, Any]]) -> None:
         """Deliver records in order until each has been accepted or given up."""
@@ -139,6 +165,10 @@ class StreamSource(Poller):
                 "streamArn": self._stream_arn,
             },
         }
+
+
+def _batches(records: Sequence[dict[str, Any]], size: int) -> Iterator[Sequence[dict[str, Any]]]:
+    return (records[start : start + size] for start in range(0, len(records), size))
 
 
 def stream_record(record: "RecordTypeDef", stream_arn: str) -> dict[str, Any]:

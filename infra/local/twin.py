@@ -50,6 +50,7 @@ class Twin:
         port: Port of the HTTP API, any free one for 0.
         parameters: Values of template parameters; the rest have their defaults.
         environment_overrides: Values of environment variables, for every function that declares the name.
+        secrets: Texts in Secrets Manager, by name.
         max_environments: Cap of execution environments per function; callers beyond it wait.
         log: Where functions and event sources write, each line with its origin in front.
         build_dir: Where makefile layers are built; `.build/layers` beside the template by default.
@@ -63,6 +64,7 @@ class Twin:
         port: int = 0,
         parameters: Mapping[str, str] | None = None,
         environment_overrides: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
         max_environments: int = 10,
         log: TextIO = sys.stderr,
         build_dir: Path | None = None,
@@ -76,6 +78,7 @@ class Twin:
             environment_overrides=environment_overrides,
             build_dir=build_dir,
         )
+        self._secrets = secrets or {}
         self._max_environments = max_environments
         self._log = log
         self._integration_timeout_seconds = integration_timeout_seconds
@@ -167,6 +170,7 @@ class Twin:
         self.tables = {table.logical_id: table.name for table in self.template.tables}
         self.queues = {queue.logical_id: queue.name for queue in self.template.queues}
         self._cloud.create(self.template.tables, self.template.queues)
+        self._cloud.keep(self._secrets)
 
     def _stop(self, server: HttpServer) -> None:
         """Begin nothing new, end the workers, and then all who waited for one have their answer."""

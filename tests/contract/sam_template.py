@@ -8,7 +8,13 @@ from infra.local.template import load_template
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = load_yaml(ROOT / "template.yaml")
-TEMPLATE = load_template(ROOT / "template.yaml", endpoint_url="http://localhost")
+CLOUD = {
+    "CloudModel": "gpt-4o-mini",
+    "CloudBaseUrl": "https://api.example.com/v1",
+    "CloudApiKeySecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:cloud-key-a1b2c3",
+}
+"""What switches every resource on."""
+TEMPLATE = load_template(ROOT / "template.yaml", endpoint_url="http://localhost", parameters=CLOUD)
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from infra.local.intrinsics import Intrinsic
+from infra.local.intrinsics import Intrinsic, Resolver
+from infra.local.resources import StreamEvent
+from infra.local.template import load_template
 from llm_router import bootstrap
 from llm_router.settings import Settings
-from tests.contract.sam_template import DOCUMENT, ROOT, TEMPLATE, events, resources, target
+from tests.contract.sam_template import CLOUD, DOCUMENT, ROOT, TEMPLATE, events, resources, target
 
 GLOBALS = DOCUMENT["Globals"]["Function"]
 FUNCTIONS = {name: GLOBALS | own for name, own in resources("AWS::Serverless::Function").items()}
@@ -105,7 +107,7 @@ def test_least_privilege(name: str) -> None:
         for resource in as_list(statement["Resource"]):
             assert isinstance(resource, Intrinsic)
             assert "*" not in str(resource.argument)
-            assert target(resource) in DOCUMENT["Resources"]
+            assert target(resource) in DOCUMENT["Resources"] or target(resource) == "CloudApiKeySecretArn"
 
 
 @each_function
@@ -129,6 +131,33 @@ def test_environment(name: str) -> None:
     assert set() == required - given
 
 
+def test_without_a_cloud_nothing_of_it_is_deployed() -> None:
+    """Where no cloud is configured there is no function that reads the job table's stream, and no queue for it."""
+    template = load_template(ROOT / "template.yaml", endpoint_url="http://localhost")
+    kinds = {"AWS::Serverless::Function", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
+    conditional = {
+        name for name, each in DOCUMENT["Resources"].items() if each["Type"] in kinds and "Condition" in each
+    }
+
+    assert {"InferCloudFunction", "InferCloudLogs", "UnansweredJobQueue"} == conditional
+    assert "InferCloudFunction" not in template.functions
+    assert ["UsageTable"] == [event.table for event in template.events_of(StreamEvent)]
+
+
+@pytest.mark.parametrize("missing", sorted(CLOUD.keys() - {"CloudModel"}))
+def test_half_a_cloud_cannot_be_deployed(missing: str) -> None:
+    """A model without its address or its key is refused before anything is changed; chat refuses it too."""
+    rule = DOCUMENT["Rules"]["CloudIsWhole"]
+    whole, half = (
+        Resolver({"CloudModel": "m", "CloudBaseUrl": "u", "CloudApiKeySecretArn": "a"} | given, {}, {})
+        for given in ({}, {missing: ""})
+    )
+    (assertion,) = rule["Assertions"]
+
+    assert whole.resolve(rule["RuleCondition"])
+    assert (True, False) == (whole.resolve(assertion["Assert"]), half.resolve(assertion["Assert"]))
+
+
 @each_function
 def test_settings_parse(name: str) -> None:
     """What the template gives a function by default is what its settings accept."""
@@ -147,7 +176,7 @@ def test_tables_are_named_by_what_may_be_touched(name: str) -> None:
         if function == name
     }
 
-    assert told == allowed - failure_queues
+    assert told == allowed - failure_queues - {"CloudApiKeySecretArn"}
 
 
 @pytest.mark.parametrize(("name", "source"), events("SQS"), ids=lambda value: value if isinstance(value, str) else "")
@@ -165,6 +194,7 @@ def test_queue_sources(name: str, source: dict[str, Any]) -> None:
 def test_probe_of_the_breaker_outlasts_the_worker() -> None:
     """The call that is let through to a box that was down has reported before the next one is."""
     assert bootstrap.PROBE_LEASE_MS >= FUNCTIONS["InferFunction"]["Timeout"] * 1000
+    assert bootstrap.CLOUD_PROBE_LEASE_MS >= FUNCTIONS["InferCloudFunction"]["Timeout"] * 1000
 
 
 @pytest.mark.parametrize(
@@ -240,6 +270,7 @@ def test_sample_events() -> None:
         "docs",
         "health",
         "infer",
+        "infer-cloud",
         "models",
         "openapi",
         "probe",

@@ -10,7 +10,7 @@ from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.job_items import JOB_TTL_SECONDS, USAGE_TTL_SECONDS
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.jobs import failed, succeeded, usage_record
-from llm_router.models import CacheTier, Failure, Job, JobStatus, UsageRecord
+from llm_router.models import CacheTier, Failure, Job, JobStatus, Spent, UsageRecord
 from llm_router.ports import JobInLine, JobStore
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS, FakeJobStore, SettableClock
@@ -462,3 +462,102 @@ def test_only_the_leader_is_in_line(store: JobStore) -> None:
         store.open(make_job(name))
 
     assert ["leader"] == names(store)
+
+
+SPENT = Spent(busy_ms=30, actual_nano_usd=3000)
+
+
+def test_escalating_a_waiting_job(store: JobStore) -> None:
+    """A queued job can be left to the cloud; the box cannot begin it any more, and a worker of the cloud can."""
+    job = make_job()
+    store.open(job)
+    store.escalate(job)
+    left = store.get("req_1")
+    with pytest.raises(ConflictError):
+        store.start("req_1", worker="box", lease_until_ms=NOW_MS + 1000)
+    running = store.start("req_1", worker="cloud", lease_until_ms=NOW_MS + 1000, in_cloud=True)
+
+    assert (JobStatus.ESCALATED, True, None) == (left.status, left.escalated, left.worker)
+    assert (JobStatus.RUNNING, True, "cloud") == (running.status, running.escalated, running.worker)
+
+
+def test_escalating_a_running_job(store: JobStore) -> None:
+    """The worker that holds a job leaves it with what it has cost; the text so far is not the next model's."""
+    store.open(make_job())
+    job = store.start("req_1", worker="box", lease_until_ms=NOW_MS + 1000)
+    store.renew(job, lease_until_ms=NOW_MS + 1000, partial_text="A lang")
+    store.escalate(replace(job, spent=SPENT))
+    left = store.get("req_1")
+    with pytest.raises(ConflictError):
+        store.renew(job, lease_until_ms=NOW_MS + 1000)
+
+    assert (JobStatus.ESCALATED, SPENT, "", 0) == (left.status, left.spent, left.partial_text, left.lease_until_ms)
+
+
+def test_job_in_other_hands_is_not_escalated(store: JobStore, clock: SettableClock) -> None:
+    """While a worker's lease holds only it can leave the job to the cloud; after that everybody can."""
+    store.open(make_job())
+    job = store.start("req_1", worker="box", lease_until_ms=NOW_MS + 1000)
+    for stranger in (replace(job, worker="other"), replace(job, worker=None)):
+        with pytest.raises(ConflictError):
+            store.escalate(stranger)
+    clock.advance(1001)
+    store.escalate(replace(job, worker=None))
+
+    assert JobStatus.ESCALATED is store.get("req_1").status
+
+
+def test_finished_job_is_not_escalated(store: JobStore) -> None:
+    """A finished job stays so."""
+    job = make_job()
+    store.open(job)
+    finish(store, failed(job, FAILURE, NOW_MS))
+    with pytest.raises(ConflictError):
+        store.escalate(job)
+
+    assert JobStatus.FAILED is store.get("req_1").status
+
+
+def test_job_of_the_cloud_never_goes_back_to_the_box(store: JobStore, clock: SettableClock) -> None:
+    """A dead worker's job is taken up on its own side only: the box's by the box, the cloud's by the cloud, once."""
+    for name in ("box", "cloud"):
+        store.open(make_job(name, flight=None))
+    store.start("box", worker="w", lease_until_ms=NOW_MS + 1000)
+    store.escalate(make_job("cloud", flight=None))
+    store.start("cloud", worker="w", lease_until_ms=NOW_MS + 1000, in_cloud=True)
+    clock.advance(1001)
+    lease_until_ms = clock() + 1000
+    for name, in_cloud in (("box", True), ("cloud", False)):
+        with pytest.raises(ConflictError):
+            store.start(name, worker="x", lease_until_ms=lease_until_ms, in_cloud=in_cloud)
+    for name, in_cloud in (("box", False), ("cloud", True)):
+        store.start(name, worker="x", lease_until_ms=lease_until_ms, in_cloud=in_cloud)
+        with pytest.raises(ConflictError):
+            store.start(name, worker="y", lease_until_ms=lease_until_ms, in_cloud=in_cloud)
+
+    assert ["x", "x"] == [store.get(name).worker for name in ("box", "cloud")]
+
+
+def test_escalating_again_passes_an_abandoned_job_on(store: JobStore, clock: SettableClock) -> None:
+    """What a dead worker of the cloud left keeps what it has cost before, and can be left to the cloud once more."""
+    job = make_job()
+    store.open(job)
+    store.escalate(replace(job, spent=SPENT))
+    store.escalate(store.get("req_1"))
+    running = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 1000, in_cloud=True)
+    clock.advance(1001)
+    store.escalate(replace(running, worker=None))
+
+    assert (JobStatus.ESCALATED, SPENT) == (store.get("req_1").status, store.get("req_1").spent)
+
+
+def test_escalated_job_can_be_ended(home: Home) -> None:
+    """A job that waits for the cloud can be cancelled; its worker then finds nothing to begin."""
+    job = make_job()
+    home.store.open(job)
+    home.store.escalate(job)
+    ended = finish(home.store, failed(home.store.get("req_1"), FAILURE, NOW_MS))
+    with pytest.raises(ConflictError):
+        home.store.start("req_1", worker="w", lease_until_ms=NOW_MS + 1000, in_cloud=True)
+
+    assert (True, ["req_1"]) == (ended, list(home.usage()))

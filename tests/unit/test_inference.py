@@ -18,6 +18,7 @@ from llm_router.errors import (
 from llm_router.estimates import Pace
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import answer_from_cache, succeeded, usage_record
+from llm_router.metering import BoxMeter
 from llm_router.models import CacheTier, Generation, JobStatus, ModelCall, Turn
 from llm_router.semantic_cache import Hit
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_job
@@ -44,6 +45,7 @@ class World:
             statuses=self.statuses,
             model=self.model,
             costs=COSTS,
+            meter=BoxMeter(COSTS),
             clock=self.clock,
             heartbeat=lambda _: nullcontext(),
             new_worker=lambda: "worker",

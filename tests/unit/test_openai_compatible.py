@@ -87,6 +87,20 @@ def sent(call: ModelCall, **options: Any) -> httpx.Request:
     return request
 
 
+def test_tokens_that_are_not_told_are_estimated() -> None:
+    """A server that does not report its usage is not taken for free: four characters count as a token, and it shows."""
+    generation = ask(streamed(piece("Python is"), piece(None, "stop"), b"data: [DONE]\n\n"))[-1]
+    told = ask(streamed(piece("Py"), END))[-1]
+    chars = len(CALL.prompt) + len(CALL.system_prompt or "")
+
+    assert (-(-chars // 4), 3, True) == (
+        generation.input_tokens,
+        generation.output_tokens,
+        generation.tokens_estimated,
+    )
+    assert not told.tokens_estimated
+
+
 def test_request_asks_the_configured_model_for_a_stream_with_its_usage() -> None:
     """Whatever model the call names, the client's own is asked, with the key as a bearer token."""
     request = sent(CALL)
@@ -278,13 +292,13 @@ def test_malformed_key_is_not_quoted(key: str) -> None:
     assert not key or key not in str(caught.value)
 
 
-def test_key_that_cannot_be_read_is_a_failed_store() -> None:
-    """A secret store that fails for a while is not the model's fault."""
+def test_key_that_cannot_be_read_is_an_unavailable_cloud() -> None:
+    """A secret store that fails may work again: the question is asked again, and fails with the reason in the end."""
 
     def key() -> str:
         raise StoreError("reading a secret failed")
 
-    with pytest.raises(StoreError):
+    with pytest.raises(ModelUnavailableError, match=r"^The key of the cloud API cannot be read\.$"):
         ask(streamed(END), api_key=key)
 
 

@@ -12,6 +12,7 @@ from llm_router.errors import ConflictError, InvalidRequestError, ModelUnavailab
 from llm_router.estimates import Pace
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import succeeded, usage_record
+from llm_router.metering import BoxMeter
 from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, Source, Turn
 from llm_router.pipeline import Pipeline
 from llm_router.ports import BoxSighting, CacheEntry
@@ -336,6 +337,7 @@ def inline_world() -> World:
         statuses=world.statuses,
         model=FakeModel("A ", make_generation()),
         costs=COSTS,
+        meter=BoxMeter(COSTS),
         clock=world.clock,
         heartbeat=lambda _: nullcontext(),
         new_worker=lambda: "worker",
@@ -534,3 +536,96 @@ def test_expected_time_of_a_conversation() -> None:
 
     assert len("ThinkWhy") / 4 * 1000 == first.expected_ms
     assert len("ThinkWhyWhyA language.") / 4 * 1000 == second.expected_ms
+
+
+OTHER, CLOUD = "ollama/phi3", "cloud/gpt-4o-mini"
+TIERS = {Complexity.SIMPLE: TINY, Complexity.MEDIUM: TINY, Complexity.COMPLEX: LARGE}
+
+
+def world_with_cloud(**pipeline: object) -> World:
+    """Return a world whose box has another model, and which has a cloud."""
+    return World(**{"router": Router(TIERS, fallback=OTHER, cloud=CLOUD)} | pipeline)
+
+
+def test_fallbacks_have_places_of_their_own() -> None:
+    """Each model that may answer has its own partition of the cache, the one it has when it is forced, and limit."""
+    job = world_with_cloud().submit()
+    forced = [world_with_cloud().submit(force_model=model) for model in (OTHER, CLOUD)]
+
+    assert [(OTHER, forced[0].namespace, 1024), (CLOUD, forced[1].namespace, 1024)] == [
+        (target.model, target.namespace, target.max_tokens) for target in job.fallbacks
+    ]
+    assert 3 == len({job.namespace, *(target.namespace for target in job.fallbacks)})
+    assert [(), ()] == [each.fallbacks for each in forced]
+    assert 512 == job.max_tokens
+
+
+def test_caller_s_limit_is_every_model_s() -> None:
+    """A limit that the caller names is kept, whoever answers."""
+    job = world_with_cloud().submit(max_tokens=7)
+
+    assert [7, 7, 7] == [job.max_tokens, *(target.max_tokens for target in job.fallbacks)]
+
+
+def test_box_that_is_down_is_passed_over() -> None:
+    """While the circuit is open a question goes to the cloud at once; who asks the same joins and is run by nobody."""
+    world = world_with_cloud()
+    world.breaker.open_for_ms = 12_000
+    first, second = world.submit(), world.submit()
+
+    assert ([], ["req_1"]) == (world.dispatched, world.jobs.escalations)
+    assert (JobStatus.ESCALATED, JobStatus.QUEUED) == (
+        world.jobs.get(first.job_id).status,
+        world.jobs.get(second.job_id).status,
+    )
+    assert ["req_2"] == world.jobs.followers(first)
+    assert world.jobs.get(first.job_id).expected_ms is None
+
+
+def test_cloud_is_not_paid_twice() -> None:
+    """What the cloud answered before is served while the box is down, says so, and is free; unless it is skipped."""
+    world = world_with_cloud()
+    job = world.submit()
+    world.store.put(make_entry(job.prompt, job.fallbacks[1].namespace, model=CLOUD), job.embedding)
+    world.jobs.close_flight(job, followers=[])
+    world.breaker.open_for_ms = 12_000
+    hit = world.submit("what is python")
+    anew = world.submit(skip_cache=True)
+
+    assert hit.answer is not None
+    assert (JobStatus.SUCCEEDED, CLOUD, 0) == (hit.status, hit.answer.fallback, hit.answer.actual_nano_usd)
+    assert world.jobs.usage[hit.job_id].fallback
+    assert [anew.job_id] == world.jobs.escalations
+
+
+def test_forced_cloud() -> None:
+    """A caller who insists on the cloud gets it, whatever the box does; its answers are hits, and no fallback's."""
+    world = world_with_cloud()
+    job = world.submit(force_model=CLOUD)
+    world.answer(job)
+    again = world.submit(force_model=CLOUD)
+
+    assert ([], [job.job_id]) == (world.dispatched, world.jobs.escalations)
+    assert again.answer is not None
+    assert (CacheTier.EXACT, None) == (again.answer.tier, again.answer.fallback)
+
+
+def test_forced_local_model_waits_for_the_box() -> None:
+    """A caller who insists on a model of the box is told that it is down, even where there is a cloud."""
+    world = world_with_cloud()
+    world.breaker.open_for_ms = 12_000
+    with pytest.raises(ModelUnavailableError) as caught:
+        world.submit(force_model=TINY)
+
+    assert 12_000 == caught.value.retry_after_ms
+
+
+def test_escalation_that_fails() -> None:
+    """A table that does not take the escalation fails the request, with a record, and its question is free again."""
+    world = world_with_cloud()
+    world.jobs.broken = {"escalate"}
+    with pytest.raises(StoreError):
+        world.submit(force_model=CLOUD)
+
+    assert JobStatus.FAILED is world.jobs.usage["req_1"].status
+    assert [] == world.jobs.followers(world.jobs.get("req_1"))

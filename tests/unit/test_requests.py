@@ -1,8 +1,9 @@
 import pytest
+from msgspec.structs import replace
 
 from llm_router.errors import NotFoundError
 from llm_router.jobs import cancelled, succeeded, usage_record
-from llm_router.models import Failure, Job, JobStatus
+from llm_router.models import Failure, Job, JobStatus, Spent
 from llm_router.requests import OVERDUE_MS, Requests
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS, FakeJobStore, SettableClock
@@ -153,3 +154,69 @@ def test_cancel_of_a_finished_request() -> None:
 
     assert [JobStatus.SUCCEEDED] * 2 == [world.requests.cancel(ONE, "default").status for _ in range(2)]
     assert [ONE] == list(world.jobs.usage)
+
+
+def escalated(world: World, name: str = ONE) -> None:
+    """Let a request be left to the cloud, after 30 ms of the box."""
+    world.jobs.escalate(replace(world.jobs.get(name), spent=Spent(busy_ms=30, actual_nano_usd=3000)))
+
+
+def test_request_of_a_dead_worker_of_the_cloud_goes_back_to_the_cloud() -> None:
+    """Once the lease of the cloud's worker is over, a look leaves the request to the cloud again, once; not the box."""
+    world = World(ONE)
+    escalated(world)
+    world.jobs.start(ONE, worker="w", lease_until_ms=world.clock() + 1_000, in_cloud=True)
+    healthy = world.requests.look(ONE, "default")
+    world.clock.advance(1_001)
+    for _ in range(3):
+        world.requests.look(ONE, "default")
+
+    assert JobStatus.RUNNING is healthy.status
+    assert ([ONE, ONE], []) == (world.jobs.escalations, world.dispatched)
+    assert [JobStatus.ESCALATED] == world.statuses(ONE)
+
+
+def test_escalation_that_got_lost_is_repeated() -> None:
+    """A request that nobody in the cloud has begun for a minute is left to it again, once a minute."""
+    world = World(ONE)
+    escalated(world)
+    for _ in range(3):
+        world.requests.look(ONE, "default")
+    world.clock.advance(OVERDUE_MS)
+    for _ in range(3):
+        world.requests.look(ONE, "default")
+
+    assert [ONE, ONE] == world.jobs.escalations
+
+
+def test_worker_of_the_cloud_that_was_quicker_keeps_the_request() -> None:
+    """A look that would pass a request on finds that somebody has begun it in between, and lets be."""
+    world = World(ONE)
+    escalated(world)
+    world.clock.advance(OVERDUE_MS)
+    stale = world.jobs.get(ONE)
+    world.jobs.start(ONE, worker="w", lease_until_ms=world.clock() + 1_000, in_cloud=True)
+    seen = world.requests.revive(stale)
+
+    assert (stale, [JobStatus.RUNNING]) == (seen, world.statuses(ONE))
+
+
+def test_forced_model_of_the_cloud_is_never_the_box_s() -> None:
+    """A request for the cloud whose submitter died before it was left there is not dispatched to the box."""
+    world = World()
+    world.jobs.open(make_job(ONE, model="cloud/gpt-4o-mini"))
+    world.clock.advance(OVERDUE_MS)
+    world.requests.look(ONE, "default")
+
+    assert ([ONE], []) == (world.jobs.escalations, world.dispatched)
+
+
+def test_cancel_of_a_request_that_waits_for_the_cloud() -> None:
+    """It ends at once and pays for what the box did; the next who joined waits for the cloud in its place."""
+    world = World(ONE, TWO)
+    escalated(world)
+    world.requests.cancel(ONE, "default")
+
+    assert [JobStatus.CANCELLED, JobStatus.ESCALATED] == world.statuses(ONE, TWO)
+    assert (30, 3000) == (world.jobs.usage[ONE].busy_ms, world.jobs.usage[ONE].actual_nano_usd)
+    assert [] == world.dispatched

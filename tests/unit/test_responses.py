@@ -31,7 +31,19 @@ def test_answer() -> None:
         "status": "succeeded",
         "degraded": ("cache_index",),
         "truncated": False,
+        "fallback": False,
+        "tokens_estimated": False,
     } == msgspec.to_builtins(describe(job, NOW_MS))
+
+
+def test_answer_of_a_fallback() -> None:
+    """An answer of another model than the one the question was meant for says so, and so does one of guessed length."""
+    answer = make_answer(model="cloud/gpt-4o-mini", fallback="cloud/gpt-4o-mini", tokens_estimated=True)
+    described = msgspec.to_builtins(describe(succeeded(make_job(), answer, NOW_MS), NOW_MS))
+
+    assert ("cloud/gpt-4o-mini", True, True) == tuple(
+        described[name] for name in ("model_used", "fallback", "tokens_estimated")
+    )
 
 
 def test_cached_answer() -> None:

@@ -1,8 +1,8 @@
 import pytest
 
 from llm_router.classification import Complexity
-from llm_router.errors import InvalidRequestError
-from llm_router.routing import Router
+from llm_router.errors import ConfigError, InvalidRequestError
+from llm_router.routing import Route, Router
 from llm_router.settings import RoutingSettings
 
 ROUTER = Router.from_settings(
@@ -22,7 +22,7 @@ ROUTER = Router.from_settings(
 )
 def test_tier(complexity: Complexity, model: str) -> None:
     """Every tier has the model of its setting."""
-    assert model == ROUTER.choose(complexity, 100)
+    assert model == ROUTER.route(complexity, 100).model
 
 
 @pytest.mark.parametrize(
@@ -45,18 +45,59 @@ def test_long_prompt(complexity: Complexity, chars: int, model: str) -> None:
         }
     )
 
-    assert model == router.choose(complexity, chars)
+    assert model == router.route(complexity, chars).model
 
 
 def test_forced_model() -> None:
     """A configured model can be forced, whatever the grade and the length."""
-    assert "ollama/large" == ROUTER.choose(Complexity.SIMPLE, 10**6, "ollama/large")
+    assert "ollama/large" == ROUTER.route(Complexity.SIMPLE, 10**6, "ollama/large").model
 
 
 def test_unknown_forced_model() -> None:
     """Another model cannot be forced; the error names the field and the choice."""
     with pytest.raises(InvalidRequestError) as caught:
-        ROUTER.choose(Complexity.SIMPLE, 100, "ollama/mixtral")
+        ROUTER.route(Complexity.SIMPLE, 100, "ollama/mixtral")
 
     assert "force_model" == caught.value.field
     assert "must be one of ollama/large, ollama/middle, ollama/small" == str(caught.value)
+
+
+WITH_FALLBACKS = RoutingSettings(fallback_model="ollama/phi3", cloud_model="gpt-4o-mini")
+
+
+def test_fallbacks() -> None:
+    """A tier's model may be stood in for by the other local model, then by the cloud's under a name of its own."""
+    route = Router.from_settings(WITH_FALLBACKS).route(Complexity.SIMPLE, 100)
+
+    assert Route(model="ollama/tinyllama", fallbacks=("ollama/phi3", "cloud/gpt-4o-mini")) == route
+    assert () == ROUTER.route(Complexity.SIMPLE, 100).fallbacks
+
+
+@pytest.mark.parametrize(("fallback", "chars"), [("ollama/tinyllama", 100), ("ollama/phi3", 20_000)])
+def test_local_fallback_that_could_not_help(fallback: str, chars: int) -> None:
+    """A model does not stand in for itself, nor for a prompt that it cannot hold."""
+    router = Router.from_settings(RoutingSettings(fallback_model=fallback))
+
+    assert () == router.route(Complexity.SIMPLE, chars).fallbacks
+
+
+@pytest.mark.parametrize("model", ["ollama/tinyllama", "ollama/phi3", "cloud/gpt-4o-mini"])
+def test_forced_model_never_falls_back(model: str) -> None:
+    """Every configured model can be forced, also those of the fallbacks, and then nobody stands in for it."""
+    router = Router.from_settings(WITH_FALLBACKS)
+
+    assert Route(model=model) == router.route(Complexity.SIMPLE, 100, model)
+
+
+def test_unknown_forced_model_lists_all() -> None:
+    """The choice that the error names has the fallbacks in it."""
+    with pytest.raises(InvalidRequestError) as caught:
+        Router.from_settings(WITH_FALLBACKS).route(Complexity.SIMPLE, 100, "gpt-4o-mini")
+
+    assert "must be one of cloud/gpt-4o-mini, ollama/llama3.2, ollama/phi3, ollama/tinyllama" == str(caught.value)
+
+
+def test_cloud_without_a_price() -> None:
+    """A cloud model whose price is not known cannot be configured: its answers could not be billed."""
+    with pytest.raises(ConfigError, match="no list price is known for 'gpt-99'"):
+        Router.from_settings(RoutingSettings(cloud_model="gpt-99"))

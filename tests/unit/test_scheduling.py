@@ -313,3 +313,14 @@ def test_nobody_starves(arrivals: list[Arrival]) -> None:
     late_ms = {name: at_ms - received_ms[name] for name, at_ms in world.began if name in received_ms}
     assert sorted(map(str, range(len(arrivals)))) == sorted(world.order)
     assert all(each <= PASSED_OVER_MS + longest_ms for each in late_ms.values())
+
+
+def test_job_that_went_to_the_cloud_is_not_waited_for() -> None:
+    """A message that comes again for a job that was left to the cloud is done with, whatever happens there."""
+    world = World()
+    job = world.add("tiny", TINY)
+    world.jobs.escalate(job)
+    waiting = world.message("tiny")
+    world.jobs.start("tiny", worker="cloud", lease_until_ms=NOW_MS + 30_000, in_cloud=True)
+
+    assert ([], [], 0) == (waiting, world.message("tiny"), world.naps)

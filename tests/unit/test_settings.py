@@ -9,6 +9,7 @@ from llm_router.settings import (
     CacheLookupSettings,
     ChatSettings,
     ClassifySettings,
+    InferCloudSettings,
     InferSettings,
     ProbeSettings,
     RoutingSettings,
@@ -29,6 +30,15 @@ REQUIRED: dict[type[Settings], dict[str, str]] = {
         "OLLAMA_BASE_URL": "http://box:11434",
     },
     ClassifySettings: {},
+    InferCloudSettings: {
+        "CACHE_TABLE": "c",
+        "JOB_TABLE": "j",
+        "USAGE_TABLE": "u",
+        "STATUS_TABLE": "s",
+        "CLOUD_MODEL": "gpt-4o-mini",
+        "CLOUD_BASE_URL": "https://api.example.com/v1",
+        "CLOUD_API_KEY_SECRET": "key",
+    },
     CacheLookupSettings: {"CACHE_TABLE": "c", "JOB_TABLE": "j"},
     InferSettings: {
         "CACHE_TABLE": "c",
@@ -139,6 +149,9 @@ def test_every_problem_at_once() -> None:
         ("DEFAULT_COMPLEX_MODEL", "ollama/"),
         ("OLLAMA_BASE_URL", "ftp://box"),
         ("OLLAMA_BASE_URL", "http://"),
+        ("FALLBACK_MODEL", "gpt-4o"),
+        ("CLOUD_MODEL", "gpt 4"),
+        ("CLOUD_BASE_URL", "api.example.com"),
     ],
 )
 def test_malformed_value(name: str, value: str) -> None:
@@ -147,6 +160,20 @@ def test_malformed_value(name: str, value: str) -> None:
         ChatSettings.from_env(REQUIRED[ChatSettings] | {name: value})
 
     assert [name] == [problem.partition(":")[0] for problem in caught.value.problems]
+
+
+CLOUD = {"CLOUD_MODEL": "gpt-4o-mini", "CLOUD_BASE_URL": "https://api.example.com/v1", "CLOUD_API_KEY_SECRET": "key"}
+
+
+@pytest.mark.parametrize("name", CLOUD)
+def test_half_a_cloud(name: str) -> None:
+    """A cloud is configured whole or not at all; whatever part is missing is named."""
+    with pytest.raises(ConfigError) as caught:
+        ChatSettings.from_env(REQUIRED[ChatSettings] | CLOUD | {name: ""})
+    whole = ChatSettings.from_env(REQUIRED[ChatSettings] | CLOUD)
+
+    assert (f"{name}: is required where a part of the cloud is set",) == caught.value.problems
+    assert "gpt-4o-mini" == whole.cloud_model
 
 
 def test_empty_is_absent() -> None:

@@ -239,7 +239,7 @@ def test_events_are_read_with_their_settings(tmp_path: Path) -> None:
         ("Type: Schedule, Properties: {Schedule: rate(5", "Type: S3, Properties: {Schedule: rate(5", "type S3"),
         ("StartingPosition: TRIM_HORIZON", "BatchSize: 1", "WorkerFunction.Stream: StartingPosition is missing"),
         ("BatchSize: 5", "FilterCriteria: {}", "WorkerFunction.Queue: the twin does not do FilterCriteria"),
-        ("BisectBatchOnFunctionError: true", "ParallelizationFactor: 2", "does not do ParallelizationFactor"),
+        ("BisectBatchOnFunctionError: true", "TumblingWindowInSeconds: 2", "does not do TumblingWindowInSeconds"),
         ("Authorizer: NONE", "Authorizer: Keys", "WorkerFunction.Open: the twin does not run authorizers"),
         ("VisibilityTimeout: 60", "VisibilityTimeout: 9", "its timeout is longer than local-work-dev hides a message"),
         ('["INSERT"]', '[{"numeric": ["=", 1]}]', "filters know"),

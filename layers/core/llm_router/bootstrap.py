@@ -16,14 +16,16 @@ from llm_router.adapters.dynamodb_job_reader import DynamoJobReader
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
+from llm_router.adapters.secrets import Secret
 from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.breaker import Breaker, GuardedModel
 from llm_router.classification import RuleClassifier
 from llm_router.conversations import Conversations
-from llm_router.costs import Costs
+from llm_router.costs import Costs, price_book
 from llm_router.errors import EmbeddingError, StoreError
 from llm_router.heartbeat import LeaseKeeper
 from llm_router.inference import InferenceRunner
+from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import new_request_id
 from llm_router.observability import count_degraded, logger
 from llm_router.pipeline import Pipeline
@@ -31,16 +33,25 @@ from llm_router.requests import Requests
 from llm_router.retrying import RetryingModel, RetryPolicy
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
-from llm_router.settings import CacheSettings, ChatSettings, EmbeddingSettings, InferSettings
+from llm_router.settings import (
+    CacheSettings,
+    ChatSettings,
+    EmbeddingSettings,
+    InferCloudSettings,
+    InferSettings,
+    RunnerSettings,
+)
 from llm_router.verification import PairVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
     from llm_router.adapters.ollama import OllamaClient
+    from llm_router.metering import Meter
     from llm_router.models import Job
     from llm_router.ports import Dispatch, Embedder, LanguageModel
 
@@ -49,6 +60,8 @@ _AWS_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standa
 
 PROBE_LEASE_MS = 900_000
 """As long as `infer` may run: one probe of a box that is down must have reported before the next is let through."""
+CLOUD_PROBE_LEASE_MS = 300_000
+"""As long as `infer_cloud` may run, likewise."""
 
 
 def now_ms() -> int:
@@ -68,6 +81,12 @@ def sqs() -> "SQSClient":
     return boto3.client("sqs", config=_AWS_CONFIG)
 
 
+@lru_cache
+def secretsmanager() -> "SecretsManagerClient":
+    """Return the one Secrets Manager client of this environment."""
+    return boto3.client("secretsmanager", config=_AWS_CONFIG)
+
+
 def ollama(base_url: str) -> "OllamaClient":
     """Return a client of the box."""
     # Only functions that talk to the box pay for importing httpx.
@@ -76,21 +95,23 @@ def ollama(base_url: str) -> "OllamaClient":
     return OllamaClient(base_url, clock=now_ms)
 
 
-def breaker(status_table: str) -> "Breaker":
-    """Return the circuit breaker of the box, which all functions share."""
-    from llm_router.adapters.circuit_breaker import DynamoBreaker  # noqa: PLC0415 - only who asks the box needs it
+def breaker(status_table: str, server: str = "ollama", *, probe_lease_ms: int = PROBE_LEASE_MS) -> "Breaker":
+    """Return the circuit breaker of a server, `ollama` or `cloud`, which all functions share."""
+    from llm_router.adapters.circuit_breaker import DynamoBreaker  # noqa: PLC0415 - only who asks a model needs it
 
-    return DynamoBreaker(dynamodb(), status_table, server="ollama", clock=now_ms, probe_lease_ms=PROBE_LEASE_MS)
+    return DynamoBreaker(dynamodb(), status_table, server=server, clock=now_ms, probe_lease_ms=probe_lease_ms)
 
 
-def guarded_box(settings: InferSettings) -> "LanguageModel":
-    """Return the box behind its circuit breaker, asked again where that can help."""
-    guarded = GuardedModel(
-        model=ollama(settings.ollama_base_url),
-        breaker=breaker(settings.status_table),
+def guarded(model: "LanguageModel", circuit: "Breaker") -> "LanguageModel":
+    """Return a model behind its circuit breaker, asked again where that can help."""
+    guarded_model = GuardedModel(
+        model=model,
+        breaker=circuit,
         on_store_error=lambda error: logger().warning("breaker failed", exc_info=error),
     )
-    return RetryingModel(model=guarded, policy=RetryPolicy(), clock=now_ms, sleep=time.sleep, random=random.random)
+    return RetryingModel(
+        model=guarded_model, policy=RetryPolicy(), clock=now_ms, sleep=time.sleep, random=random.random
+    )
 
 
 class UnavailableEmbedder:
@@ -169,14 +190,44 @@ def status_store(table: str) -> DynamoStatusStore:
 
 
 def inference_runner(settings: InferSettings) -> InferenceRunner:
-    """Build what runs queued jobs."""
+    """Build what runs queued jobs on the box."""
+    costs = Costs.of(settings.instance_usd_per_hour, settings.baseline_model)
+    box = guarded(ollama(settings.ollama_base_url), breaker(settings.status_table))
+    return _runner(settings, box, costs, BoxMeter(costs))
+
+
+def cloud_runner(settings: InferCloudSettings) -> InferenceRunner:
+    """Build what runs the jobs that are left to the cloud.
+
+    Raises:
+        ConfigError: the cloud's model has no known price.
+    """
+    from llm_router.adapters.openai_compatible import OpenAICompatibleClient  # noqa: PLC0415 - imports httpx
+
+    client = OpenAICompatibleClient(
+        settings.cloud_base_url,
+        api_key=Secret(secretsmanager(), settings.cloud_api_key_secret),
+        model=settings.cloud_model,
+        clock=now_ms,
+    )
+    costs = Costs.of(settings.instance_usd_per_hour, settings.baseline_model)
+    circuit = breaker(settings.status_table, "cloud", probe_lease_ms=CLOUD_PROBE_LEASE_MS)
+    meter = CloudMeter(price_book().price(settings.cloud_model))
+    return _runner(settings, guarded(client, circuit), costs, meter, in_cloud=True)
+
+
+def _runner(
+    settings: RunnerSettings, model: "LanguageModel", costs: Costs, meter: "Meter", *, in_cloud: bool = False
+) -> InferenceRunner:
     jobs = job_store(settings.job_table, settings.usage_table)
     return InferenceRunner(
         jobs=jobs,
         cache=cache_store(settings.cache_table),
         statuses=status_store(settings.status_table),
-        model=guarded_box(settings),
-        costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model),
+        model=model,
+        costs=costs,
+        meter=meter,
+        in_cloud=in_cloud,
         clock=now_ms,
         heartbeat=LeaseKeeper(jobs, now_ms).keep,
         new_worker=lambda: uuid.uuid4().hex,

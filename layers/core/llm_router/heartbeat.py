@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from llm_router.errors import ConflictError, StoreError
-from llm_router.inference import LEASE_MS, Work
+from llm_router.inference import LEASE_MS
 from llm_router.ports import Clock, JobStore
+from llm_router.work import Work
 
 BEAT_SECONDS: Final = 5.0
 

@@ -1,7 +1,7 @@
-"""Runs a queued job on a model and writes down what came of it."""
+"""Runs a job on its model, or on one of its fallbacks, and writes down what came of it."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from typing import Final
 
 from msgspec import Struct
@@ -10,31 +10,21 @@ from msgspec.structs import replace
 from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, StoreError
 from llm_router.estimates import Pace
-from llm_router.jobs import CANCELLED, cancelled, failed, settle, succeeded, usage_record
-from llm_router.models import Answer, Failure, Generation, Job, ModelCall
+from llm_router.fallback import cloud_target, is_cloud, successor, targets
+from llm_router.jobs import CANCELLED, answer_from_cache, cancelled, failed, settle, succeeded, usage_record
+from llm_router.metering import Meter
+from llm_router.models import Answer, CacheTier, Failure, Generation, Job, Spent
 from llm_router.ports import CacheEntry, CacheStore, Clock, JobStore, LanguageModel, StatusStore
 from llm_router.prompt import canonicalise
-from llm_router.semantic_cache import MS_PER_HOUR
+from llm_router.semantic_cache import MS_PER_HOUR, Hit
+from llm_router.work import CancelledError, EscalatedError, Work
 
 PROGRESS_EVERY_MS: Final = 1000
 LEASE_MS: Final = 30_000
 """A worker that has not been heard of for so long is taken for dead."""
 
-Heartbeat = Callable[["Work"], AbstractContextManager[object]]
+Heartbeat = Callable[[Work], AbstractContextManager[object]]
 """Renews the lease of the work's job while the model is silent."""
-
-
-class CancelledError(Exception):
-    """The caller wants the running job to stop, and nobody else waits for its answer."""
-
-
-class Work:
-    """One generation on its way; its job changes hands when its caller cancels and others wait for the answer."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.first_piece_at_ms: int | None = None
-        self.generation: Generation | None = None
 
 
 class InferenceRunner(Struct, frozen=True, kw_only=True):
@@ -45,6 +35,8 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
     statuses: StatusStore
     model: LanguageModel
     costs: Costs
+    meter: Meter
+    """Prices what `model` does."""
     clock: Clock
     heartbeat: Heartbeat
     new_worker: Callable[[], str]
@@ -53,9 +45,13 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
     """Told when the figures of a generation are lost, which costs nobody an answer."""
     on_cache_error: Callable[[StoreError], None]
     """Told when the cache does not take an answer; its caller has it all the same."""
+    in_cloud: bool = False
+    """Whether `model` is the cloud's, and the jobs to run are those left to it."""
 
     def run(self, job_id: str, *, deadline_ms: int) -> Job:
-        """Answer a job and return it as it ended; may be called any number of times for the same one.
+        """Answer a job and return it as it ended, or as it was left to the cloud.
+
+        May be called any number of times for the same job.
 
         The job's end and its usage record are one transaction; the cache entry, the requests that joined, and the
         end of the joining follow, and are repeated when a crash came between. An answer that the cache does not take
@@ -68,7 +64,9 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         """
         job = self.jobs.get(job_id)
         if not job.status.finished:
-            job = self._finish(Work(self._start(job_id, self.new_worker())), deadline_ms)
+            job = self._finish(self._begin(job_id), deadline_ms)
+        if not job.status.finished:
+            return job
         try:
             self._remember(job)
         finally:
@@ -77,16 +75,23 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             self.run(heir, deadline_ms=deadline_ms)
         return job
 
+    def _begin(self, job_id: str) -> Work:
+        job = self._start(job_id, self.new_worker())
+        return Work(job, cloud_target(job) if self.in_cloud else None)
+
     def _start(self, job_id: str, worker: str) -> Job:
-        return self.jobs.start(job_id, worker=worker, lease_until_ms=self.clock() + LEASE_MS)
+        return self.jobs.start(job_id, worker=worker, lease_until_ms=self.clock() + LEASE_MS, in_cloud=self.in_cloud)
 
     def _finish(self, work: Work, deadline_ms: int) -> Job:
         try:
             with self.heartbeat(work):
-                work.generation = self._generate(work, deadline_ms)
-            finished = succeeded(work.job, self._answer(work.generation), self.clock())
+                answer = self._answer(work, deadline_ms)
+            finished = succeeded(work.job, answer, self.clock())
         except CancelledError:
             return work.job
+        except EscalatedError:
+            self.jobs.escalate(replace(work.job, spent=work.spent))
+            return self.jobs.get(work.job.job_id)
         except ModelError as error:
             finished = failed(work.job, self._failure(work, error.code, str(error)), self.clock())
         except ConflictError:
@@ -96,8 +101,8 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             return ended
         if not self.jobs.finish(finished, usage_record(finished)):
             return self.jobs.get(finished.job_id)
-        if work.generation is not None:
-            self._learn(finished.model, work.generation)
+        if work.generation is not None and not self.in_cloud:
+            self._learn(work.asked.model, work.generation)
         return finished
 
     def _learn(self, model: str, generation: Generation) -> None:
@@ -108,31 +113,75 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         except StoreError as error:
             self.on_store_error(error)
 
-    def _generate(self, work: Work, deadline_ms: int) -> Generation:
-        call = ModelCall(
-            model=work.job.model,
-            prompt=work.job.prompt,
-            system_prompt=work.job.system_prompt,
-            history=work.job.history,
-            max_tokens=work.job.max_tokens,
-            temperature=work.job.temperature,
+    def _answer(self, work: Work, deadline_ms: int) -> Answer:
+        """Ask one model after the other, as the rules of the fallbacks say, until one answers.
+
+        Raises:
+            CancelledError: nobody wants the answer any more.
+            EscalatedError: it is the cloud's turn.
+            ModelError: the last one has no answer either.
+        """
+        if work.job.cancel_requested:
+            self._cancel(work)
+        while True:
+            try:
+                return self._stored_answer(work) or self._new_answer(work, deadline_ms)
+            except ModelError as error:
+                following = successor(work.job, work.asked.model, error, spoken=bool(work.text))
+                if following is None:
+                    raise
+                self._show(work, None)  # who cancelled meanwhile is asked for no more
+                work.spent += self._fragment(work)
+                if is_cloud(following.model):
+                    raise EscalatedError from error
+                work.ask(following)
+
+    def _stored_answer(self, work: Work) -> Answer | None:
+        """Return what a fallback answered to the very words before; what the job's own model did is known to be none.
+
+        Whoever passes the cache by wants a new answer.
+        """
+        if work.fallback is None or work.job.cache_bypass is not None or "cache" in work.job.degraded:
+            return None
+        with suppress(StoreError):
+            entry = self.cache.get(work.asked.namespace, work.job.entry_id)
+            if entry is not None and entry.expires_at * 1000 > self.clock():
+                hit = Hit(entry, CacheTier.EXACT, 1.0)
+                return answer_from_cache(hit, self.costs, fallback=work.fallback, spent=work.spent)
+        return None
+
+    def _new_answer(self, work: Work, deadline_ms: int) -> Answer:
+        generation = work.generation = self._generate(work, deadline_ms)
+        spent = work.spent + self.meter.generation(generation)
+        return Answer(
+            text=generation.text,
+            model=generation.model,
+            input_tokens=generation.input_tokens,
+            output_tokens=generation.output_tokens,
+            done_reason=generation.done_reason,
+            fallback=work.fallback,
+            tokens_estimated=generation.tokens_estimated,
+            busy_ms=spent.busy_ms,
+            actual_nano_usd=spent.actual_nano_usd,
+            baseline_nano_usd=self.costs.baseline_nano_usd(generation.input_tokens, generation.output_tokens),
         )
-        text = ""
+
+    def _generate(self, work: Work, deadline_ms: int) -> Generation:
         written_at_ms = self.clock()
         # Leaving early, for whatever reason, closes the stream, and that stops the box.
-        with closing(self.model.generate(call, deadline_ms=deadline_ms)) as stream:
+        with closing(self.model.generate(work.call, deadline_ms=deadline_ms)) as stream:
             for piece in stream:
                 if isinstance(piece, Generation):
                     return piece
-                text += piece
+                work.text += piece
                 work.first_piece_at_ms = work.first_piece_at_ms or self.clock()
                 if self.clock() - written_at_ms >= PROGRESS_EVERY_MS:
-                    self._show(work, text)
+                    self._show(work, work.text)
                     written_at_ms = self.clock()
         raise ModelUnavailableError("the model's answer broke off")
 
-    def _show(self, work: Work, text: str) -> None:
-        """Write the text so far, and learn whether it is still wanted."""
+    def _show(self, work: Work, text: str | None) -> None:
+        """Write the text so far, if there is any, and learn whether it is still wanted."""
         try:
             seen = self.jobs.renew(work.job, lease_until_ms=self.clock() + LEASE_MS, partial_text=text)
         except StoreError:
@@ -153,22 +202,14 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         work.job = self._start(heir, worker)
 
     def _failure(self, work: Work, code: str, message: str) -> Failure:
-        """Return why there is no answer, and what the box wrote in vain, as far as is known: from its first piece."""
-        busy_ms = self.clock() - work.first_piece_at_ms if work.first_piece_at_ms else 0
-        cost_nano_usd = self.costs.box_nano_usd(busy_ms * 1_000_000)
-        return Failure(code=code, message=message, busy_ms=busy_ms, actual_nano_usd=cost_nano_usd)
+        """Return why there is no answer, and what was written in vain, by whatever model."""
+        spent = work.spent + self._fragment(work)
+        return Failure(code=code, message=message, busy_ms=spent.busy_ms, actual_nano_usd=spent.actual_nano_usd)
 
-    def _answer(self, generation: Generation) -> Answer:
-        return Answer(
-            text=generation.text,
-            model=generation.model,
-            input_tokens=generation.input_tokens,
-            output_tokens=generation.output_tokens,
-            done_reason=generation.done_reason,
-            busy_ms=generation.busy_ns // 1_000_000,
-            actual_nano_usd=self.costs.box_nano_usd(generation.busy_ns),
-            baseline_nano_usd=self.costs.baseline_nano_usd(generation.input_tokens, generation.output_tokens),
-        )
+    def _fragment(self, work: Work) -> Spent:
+        """Return what the answer on its way took, as far as is known: from its first piece."""
+        writing_ms = self.clock() - work.first_piece_at_ms if work.first_piece_at_ms else 0
+        return self.meter.fragment(work.call, work.text, writing_ms=writing_ms)
 
     def _remember(self, job: Job) -> None:
         """Store the answer, unless its caller forbids it, or it is cut or empty and must not be given twice."""
@@ -177,10 +218,13 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             return
         if answer.done_reason != "stop" or not answer.text.strip():
             return
+        namespace = {target.model: target.namespace for target in targets(job)}.get(answer.fallback or job.model)
+        if namespace is None:
+            return  # the fallback of a request that was cancelled answered one that had joined it, and has no such
         now_ms = job.finished_at_ms or self.clock()
         ttl_hours = min(self.cache_ttl_hours, job.cache_ttl_hours or self.cache_ttl_hours)
         entry = CacheEntry(
-            namespace=job.namespace,
+            namespace=namespace,
             entry_id=job.entry_id,
             prompt=canonicalise(job.prompt),
             answer=answer.text,

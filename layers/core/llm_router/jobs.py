@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from llm_router.costs import Costs
 from llm_router.errors import NotFoundError
-from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
+from llm_router.models import Answer, Failure, Job, JobStatus, Spent, UsageRecord
 from llm_router.ports import Clock, JobStore
 from llm_router.semantic_cache import Hit
 
@@ -30,8 +30,13 @@ def cancelled(job: Job, failure: Failure, now_ms: int) -> Job:
     return replace(failed(job, failure, now_ms), status=JobStatus.CANCELLED)
 
 
-def answer_from_cache(hit: Hit, costs: Costs) -> Answer:
-    """Return a stored answer; it keeps the token counts of its generation and costs no box time."""
+def answer_from_cache(hit: Hit, costs: Costs, *, fallback: str | None = None, spent: Spent | None = None) -> Answer:
+    """Return a stored answer; it keeps the token counts of its generation and costs nothing by itself.
+
+    `fallback` is the model it was stored under, when that is not the one the question was meant for, and `spent` what
+    was taken in vain before.
+    """
+    spent = spent or Spent()
     entry = hit.entry
     return Answer(
         text=entry.answer,
@@ -40,6 +45,9 @@ def answer_from_cache(hit: Hit, costs: Costs) -> Answer:
         output_tokens=entry.output_tokens,
         tier=hit.tier,
         similarity=hit.similarity,
+        fallback=fallback,
+        busy_ms=spent.busy_ms,
+        actual_nano_usd=spent.actual_nano_usd,
         baseline_nano_usd=costs.baseline_nano_usd(entry.input_tokens, entry.output_tokens),
     )
 
@@ -60,6 +68,8 @@ def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
         arm=job.arm,
         tier=answer.tier if answer else None,
         joined=joined,
+        fallback=answer is not None and answer.fallback is not None,
+        tokens_estimated=answer is not None and answer.tokens_estimated,
         input_tokens=answer.input_tokens if answer else 0,
         output_tokens=answer.output_tokens if answer else 0,
         busy_ms=spent.busy_ms if spent else 0,

@@ -133,7 +133,7 @@ class Turn(Struct, frozen=True, array_like=True):
 
 
 class ModelCall(Struct, frozen=True, kw_only=True):
-    """One question to a model on the box."""
+    """One question to a model."""
 
     model: str
     """Name with its provider, e.g. `ollama/tinyllama`."""
@@ -158,11 +158,34 @@ class Generation(Struct, frozen=True, kw_only=True):
     load_ns: int = 0
     prompt_ns: int = 0
     generation_ns: int = 0
+    tokens_estimated: bool = False
+    """Whether the server did not tell the tokens, and they were estimated from the length of the texts."""
 
     @property
     def busy_ns(self) -> int:
         """Time the box worked on this answer: load + prompt + generation, without waiting in a queue."""
         return self.load_ns + self.prompt_ns + self.generation_ns
+
+
+class Spent(Struct, frozen=True, kw_only=True):
+    """What models took for a request so far."""
+
+    busy_ms: int = 0
+    """Time of the box."""
+    actual_nano_usd: int = 0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        """Return both together."""
+        return Spent(busy_ms=self.busy_ms + other.busy_ms, actual_nano_usd=self.actual_nano_usd + other.actual_nano_usd)
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """A model that may answer a job, and what goes with it."""
+
+    model: str
+    namespace: str
+    """Partition of the cache that its answer belongs to."""
+    max_tokens: int
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -175,6 +198,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     done_reason: str = "stop"
     tier: CacheTier | None = None
     similarity: float | None = None
+    fallback: str | None = None
+    """The configured model that was asked in place of the job's own, if any."""
+    tokens_estimated: bool = False
     busy_ms: int = 0
     actual_nano_usd: int = 0
     baseline_nano_usd: int = 0
@@ -213,6 +239,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Key of the cache entry within its namespace: the exact hash of the canonical prompt."""
     embedding: tuple[float, ...] | None = None
     """None when no embedder was at hand; the answer is then found by its exact words only."""
+    fallbacks: tuple[Target, ...] = ()
+    """Who may answer in place of `model`, in this order."""
     flight: str | None = None
     """Fingerprint under which equal requests join this one."""
     cache_bypass: CacheBypass | None = None
@@ -229,6 +257,10 @@ class Job(Struct, frozen=True, kw_only=True):
     """Who runs it; nobody else may finish it while the lease holds."""
     lease_until_ms: int = 0
     cancel_requested: bool = False
+    escalated: bool = False
+    """Whether the cloud answers it, and the box is not asked any more."""
+    spent: Spent = Spent()
+    """What models took in vain before it was escalated."""
     started_at_ms: int | None = None
     partial_text: str = ""
     answer: Answer | None = None
@@ -263,6 +295,10 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     tier: CacheTier | None = None
     joined: bool = False
     """Whether the answer was generated for an equal request that came first."""
+    fallback: bool = False
+    """Whether another model than the one the question was meant for answered."""
+    tokens_estimated: bool = False
+    """Whether the cloud did not tell the tokens, and they were estimated from the length of the texts."""
     input_tokens: int = 0
     output_tokens: int = 0
     busy_ms: int = 0

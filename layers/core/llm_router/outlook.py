@@ -36,6 +36,8 @@ def outlook(jobs: JobStore, job: Job, now_ms: int) -> Outlook:
     with suppress(StoreError, NotFoundError):
         leader_id = jobs.leader(job) or job.job_id
         leader = job if leader_id == job.job_id else jobs.get(leader_id)
+        if leader.escalated:  # what was expected is the box's time
+            return UNKNOWN
         line = jobs.line(limit=COUNTED) if leader.status is JobStatus.QUEUED else ()
         return outlook_in(line, leader, now_ms)
     return UNKNOWN

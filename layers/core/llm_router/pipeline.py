@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,10 +11,11 @@ from llm_router.box import answer_limit_tokens
 from llm_router.breaker import Breaker
 from llm_router.conversations import Conversations, fitting
 from llm_router.costs import Costs
-from llm_router.errors import ModelUnavailableError, StoreError
+from llm_router.errors import ConflictError, ModelUnavailableError, StoreError
+from llm_router.fallback import cloud_target, is_cloud
 from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record
-from llm_router.models import CacheBypass, ChatRequest, Failure, Job, JobStatus, Source
-from llm_router.ports import Classifier, Clock, Dispatch, JobStore, StatusStore
+from llm_router.models import CacheBypass, ChatRequest, Failure, Job, JobStatus, Source, Target
+from llm_router.ports import Classifier, Clock, Conversation, Dispatch, JobStore, StatusStore
 from llm_router.prompt import canonicalise, sha256_hex
 from llm_router.requests import Requests
 from llm_router.routing import Router
@@ -41,14 +43,15 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         Raises:
             ConflictError: there is a job of this id, or another request of the conversation is on its way.
             InvalidRequestError: the forced model is not configured.
-            ModelUnavailableError: the cache has no answer, and the box is known to be down.
+            ModelUnavailableError: the cache has no answer, the box is known to be down, and there is no cloud.
             StoreError: the job could not be stored or dispatched; nothing was started.
         """
         created_at_ms = self.clock()
         job_id = job_id or self.new_id()
         canonical = canonicalise(request.message)
         complexity = self.classifier.classify(canonical).complexity
-        model = self.router.choose(complexity, request.chars, request.force_model)
+        route = self.router.route(complexity, request.chars, request.force_model)
+        model = route.model
         conversation = self.conversations.read(tenant, request.conversation_id, job_id)
         history = fitting(conversation, model, request)
         lookup = self.cache.lookup(
@@ -72,35 +75,60 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             entry_id=lookup.entry_id,
             embedding=tuple(lookup.embedding) if lookup.embedding is not None else None,
             flight=None if request.skip_cache else _flight(lookup, no_store=no_store),
+            fallbacks=tuple(self._fallback(each, lookup, request) for each in route.fallbacks),
             cache_bypass=lookup.bypass,
             no_store=no_store,
             cache_ttl_hours=request.cache_ttl_hours,
             degraded=lookup.degraded,
         )
         if lookup.hit is not None:
-            finished = self._with_stored_answer(job, lookup.hit)
-            with self.conversations.claimed(conversation, job_id):
-                self.jobs.record(finished, usage_record(finished))
-            return finished
-        self._refuse_while_the_box_is_down()
-        expected_ms, load_ms = self._expectation(job)
-        job = replace(job, expected_ms=expected_ms, expected_load_ms=load_ms)
+            return self._record(self._with_stored_answer(job, lookup.hit), conversation)
+        send = self.dispatch
+        if is_cloud(model) or self._is_box_down(job):
+            if (hit := self._answer_of_the_cloud(job, request, canonical)) is not None:
+                return self._record(hit, conversation)
+            send = partial(self._escalate, job)
+        else:
+            expected_ms, load_ms = self._expectation(job)
+            job = replace(job, expected_ms=expected_ms, expected_load_ms=load_ms)
         with self.conversations.claimed(conversation, job_id):
             leads = self.jobs.open(job)
         if leads:
-            return self._lead(job, lookup)
+            return self._lead(job, lookup, send)
         with suppress(StoreError):  # its leader may have ended, and its worker died before telling who joined
             return Requests(self.jobs, self.dispatch, self.clock).revive(job)
         return job
 
-    def _refuse_while_the_box_is_down(self) -> None:
+    def _fallback(self, model: str, lookup: Lookup, request: ChatRequest) -> Target:
+        namespace = replace(lookup.scope, model=model).namespace()
+        return Target(model=model, namespace=namespace, max_tokens=request.max_tokens or answer_limit_tokens(model))
+
+    def _is_box_down(self, job: Job) -> bool:
+        """Tell whether the cloud is to be asked at once.
+
+        Raises:
+            ModelUnavailableError: the box is known to be down, and the job has nobody else.
+        """
         retry_after_ms = None
         with suppress(StoreError):  # a breaker that cannot be read guards nothing
             retry_after_ms = self.breaker.retry_after_ms()
-        if retry_after_ms is not None:
+        if retry_after_ms is not None and cloud_target(job) is None:
             error = ModelUnavailableError("the model server is down; it is tried again from time to time")
             error.retry_after_ms = retry_after_ms
             raise error
+        return retry_after_ms is not None
+
+    def _answer_of_the_cloud(self, job: Job, request: ChatRequest, canonical: str) -> Job | None:
+        """Return the job finished with what the cloud answered before in another model's place, if it did."""
+        cloud = cloud_target(job)
+        if cloud is None or cloud.model == job.model or job.cache_bypass is not None:
+            return None
+        found = self.cache.lookup(job.tenant, request, cloud.model, canonical=canonical, history=job.history)
+        return self._with_stored_answer(job, found.hit, fallback=cloud.model) if found.hit else None
+
+    def _escalate(self, job: Job, _: str) -> None:
+        with suppress(ConflictError):  # a worker of the box was looking for something to do
+            self.jobs.escalate(job)
 
     def _expectation(self, job: Job) -> tuple[int | None, int]:
         """Return how long the model will take once it is begun, and how much of that is loading it."""
@@ -120,12 +148,12 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             return True  # who answered since the last look has stayed in memory
         return sighting.state is not None and sighting.state.is_resident(model)
 
-    def _lead(self, job: Job, lookup: Lookup) -> Job:
+    def _lead(self, job: Job, lookup: Lookup, send: Dispatch) -> Job:
         """Run a claimed job, unless the flight before it stored the answer between our look and our claim."""
         if job.cache_bypass is None and "cache" not in job.degraded and (hit := self.cache.again(lookup)):
             return self._finish(self._with_stored_answer(job, hit))
         try:
-            self.dispatch(job.job_id)
+            send(job.job_id)
         except StoreError:
             failure = Failure(code=StoreError.code, message="the request could not be queued")
             ended = self._finish(failed(job, failure, self.clock()))
@@ -134,8 +162,13 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             return ended  # inline inference answered it, and only what comes after the answer failed
         return job
 
-    def _with_stored_answer(self, job: Job, hit: Hit) -> Job:
-        return succeeded(job, answer_from_cache(hit, self.costs), self.clock())
+    def _with_stored_answer(self, job: Job, hit: Hit, *, fallback: str | None = None) -> Job:
+        return succeeded(job, answer_from_cache(hit, self.costs, fallback=fallback), self.clock())
+
+    def _record(self, finished: Job, conversation: Conversation | None) -> Job:
+        with self.conversations.claimed(conversation, finished.job_id):
+            self.jobs.record(finished, usage_record(finished))
+        return finished
 
     def _finish(self, job: Job) -> Job:
         ended = job if self.jobs.finish(job, usage_record(job)) else self.jobs.get(job.job_id)

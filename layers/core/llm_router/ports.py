@@ -163,11 +163,20 @@ class JobStore(Protocol):
         It may be a moment behind, in both directions: whoever acts on it reads the job first, and starts it.
         """
 
-    def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:
-        """Mark a job running for one worker.
+    def start(self, job_id: str, *, worker: str, lease_until_ms: int, in_cloud: bool = False) -> Job:
+        """Mark a job running for one worker, of the box or of the cloud.
 
         Raises:
             NotFoundError: no such job, or it has expired.
+            ConflictError: it is finished, another worker's lease on it still holds, or it is not the box's any more.
+        """
+
+    def escalate(self, job: Job) -> None:
+        """Leave a job to the cloud, with what it has cost so far; the box cannot begin it any more.
+
+        May be repeated while nobody has begun it there, which passes it on again.
+
+        Raises:
             ConflictError: it is finished, or another worker's lease on it still holds.
         """
 

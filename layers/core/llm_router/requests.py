@@ -1,10 +1,13 @@
 """What a caller may do with a request that is on its way: look at it, and cancel it."""
 
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from llm_router.errors import NotFoundError
+from llm_router.errors import ConflictError, NotFoundError
+from llm_router.fallback import is_for_cloud
 from llm_router.jobs import CANCELLED, cancelled, settle, usage_record
 from llm_router.models import Failure, Job, JobStatus, is_request_id
 from llm_router.ports import Clock, Dispatch, JobStore
@@ -45,7 +48,8 @@ class Requests(Struct, frozen=True):
             return self.jobs.request_cancel(job_id)
         if job.status.finished:
             return job
-        ended = cancelled(job, _CANCELLED, self.clock())
+        failure = replace(_CANCELLED, busy_ms=job.spent.busy_ms, actual_nano_usd=job.spent.actual_nano_usd)
+        ended = cancelled(job, failure, self.clock())
         if not self.jobs.finish(ended, usage_record(ended)):
             return self.jobs.request_cancel(job_id)  # a worker took it up in between
         self._pass_on(ended)
@@ -61,7 +65,7 @@ class Requests(Struct, frozen=True):
             self._pass_on(leader)
             return self.jobs.get(job.job_id)
         waited_ms = self.clock() - leader.created_at_ms
-        is_overdue = leader.status is JobStatus.QUEUED and waited_ms >= OVERDUE_MS
+        is_overdue = leader.status in {JobStatus.QUEUED, JobStatus.ESCALATED} and waited_ms >= OVERDUE_MS
         if is_overdue or self._is_abandoned(leader):
             self._dispatch_again(leader)
         return job
@@ -75,10 +79,18 @@ class Requests(Struct, frozen=True):
 
     def _dispatch_again(self, job: Job) -> None:
         if self.jobs.claim_redispatch(job.job_id, not_since_ms=self.clock() - OVERDUE_MS):
-            self.dispatch(job.job_id)
+            self._send(job)
 
     def _pass_on(self, ended: Job) -> None:
         """Tell who joined; let the next of them have the answer when this one was cancelled."""
         heir = settle(self.jobs, ended, self.clock)
         if heir is not None:
-            self.dispatch(heir)
+            self._send(replace(self.jobs.get(heir), escalated=ended.escalated))
+
+    def _send(self, job: Job) -> None:
+        """Have a job run where it belongs."""
+        if not is_for_cloud(job):
+            self.dispatch(job.job_id)
+            return
+        with suppress(ConflictError):  # a worker was quicker
+            self.jobs.escalate(replace(job, worker=None))

@@ -50,6 +50,10 @@ class ChatResponse(Struct, frozen=True, kw_only=True):
     degraded: tuple[str, ...]
     truncated: bool
     """Whether the model was cut off at its length limit."""
+    fallback: bool
+    """Whether another model than the one the question was meant for answered."""
+    tokens_estimated: bool
+    """Whether the cloud did not tell the tokens, and they were estimated from the length of the texts."""
 
 
 class PendingResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -207,4 +211,6 @@ def describe(job: Job, now_ms: int, outlook: Outlook = UNKNOWN) -> ChatResponse 
         status=job.status,
         degraded=job.degraded,
         truncated=answer.done_reason == "length",
+        fallback=answer.fallback is not None,
+        tokens_estimated=answer.tokens_estimated,
     )

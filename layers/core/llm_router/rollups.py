@@ -38,6 +38,7 @@ def counters(record: UsageRecord) -> dict[str, int]:
     }
     if record.status is JobStatus.SUCCEEDED:
         added[_origin(record)] = 1
+        added["fallback_requests"] = int(record.fallback)
     return {name: count for name, count in added.items() if count}
 
 

@@ -73,6 +73,7 @@ class Hit(Struct, frozen=True):
 class Lookup(Struct, frozen=True, kw_only=True):
     """Outcome of asking the cache, and where an answer to the question belongs."""
 
+    scope: Scope
     namespace: str
     entry_id: str
     generation: int
@@ -141,7 +142,13 @@ class SemanticCache:
             temperature=None if question.temperature is None else question.temperature + 0.0,
             max_tokens=question.max_tokens,
         )
-        place = Lookup(namespace=scope.namespace(), entry_id=entry_id(canonical), generation=generation, bypass=bypass)
+        place = Lookup(
+            scope=scope,
+            namespace=scope.namespace(),
+            entry_id=entry_id(canonical),
+            generation=generation,
+            bypass=bypass,
+        )
         if bypass is None and not degraded:
             place = self._exact(place, degraded)
         if place.hit is not None or bypass is CacheBypass.TIME_DEPENDENT:

@@ -12,6 +12,7 @@ from msgspec import Meta
 from llm_router.errors import ConfigError
 
 LocalModelName = Annotated[str, Meta(pattern=r"^ollama/[A-Za-z0-9._:/-]+$")]
+CloudModelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:/@-]{1,120}$")]
 UsdAmount = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
 CacheTtlHours = Annotated[float, Meta(gt=0, le=8760)]
 HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
@@ -68,6 +69,31 @@ class RoutingSettings(Settings):
     default_simple_model: LocalModelName = "ollama/tinyllama"
     default_medium_model: LocalModelName = "ollama/tinyllama"
     default_complex_model: LocalModelName = "ollama/llama3.2"
+    fallback_model: LocalModelName = ""
+    """Model of the box that is asked when a tier's model gives no answer; none when empty."""
+    cloud_model: CloudModelName = ""
+    """Model of the cloud, as its API knows it, for what the box cannot answer; none when empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudSettings(Settings):
+    """How the cloud is asked: all of it or nothing."""
+
+    cloud_model: CloudModelName = ""
+    cloud_base_url: HttpUrl = ""
+    cloud_api_key_secret: str = ""
+    """Name or ARN of the secret with the API key; the key itself is never in the environment."""
+
+    def __post_init__(self) -> None:
+        """Refuse half a configuration.
+
+        Raises:
+            ConfigError: a part is missing.
+        """
+        parts = ("cloud_model", "cloud_base_url", "cloud_api_key_secret")
+        missing = [name.upper() for name in parts if not getattr(self, name)]
+        if 0 < len(missing) < len(parts):
+            raise ConfigError([f"{name}: is required where a part of the cloud is set" for name in missing])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,19 +127,34 @@ class MoneySettings(BaselineSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferSettings(MoneySettings):
-    """Settings of `infer`, and of whatever runs inference in its own process."""
+class RunnerSettings(MoneySettings):
+    """What running jobs takes, whoever is asked."""
 
     job_table: str
     usage_table: str
     cache_table: str
     status_table: str
     cache_ttl_hours: CacheTtlHours = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferSettings(RunnerSettings):
+    """Settings of `infer`, and of whatever runs inference in its own process."""
+
     ollama_base_url: HttpUrl
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatSettings(RoutingSettings, CacheSettings, InferSettings):
+class InferCloudSettings(RunnerSettings):
+    """Settings of `infer_cloud`, which is deployed only where there is a cloud."""
+
+    cloud_model: CloudModelName
+    cloud_base_url: HttpUrl
+    cloud_api_key_secret: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatSettings(RoutingSettings, CloudSettings, CacheSettings, InferSettings):
     """Settings of `chat`."""
 
     inference_mode: Literal["queue", "inline"] = "queue"

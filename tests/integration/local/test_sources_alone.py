@@ -1,5 +1,6 @@
 import io
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -141,6 +142,36 @@ def test_progress_within_a_batch_starts_the_retries_anew(cloud: Cloud) -> None:
         pass
 
     assert [["a", "b", "c"], ["a", "b", "c"], ["b", "c"], ["c"]] == consumer.names()
+
+
+def test_lanes_work_at_once_and_keep_the_records_of_an_item_in_order(cloud: Cloud) -> None:
+    """With a parallelization factor several batches are under way at once, but never two of the same item."""
+    at_work = threading.Semaphore(1)
+    two_at_once = threading.Event()
+
+    def work(_: list[dict[str, Any]]) -> None:
+        if at_work.acquire(blocking=False):
+            assert two_at_once.wait(timeout=10)
+            at_work.release()
+        else:
+            two_at_once.set()
+
+    consumer = Consumer(work)
+    _put(cloud, *"abcdefgh")
+    _put(cloud, *"abcdefgh")
+    event = _stream_event(batch_size=1, parallelization_factor=2)
+    with _running(StreamSource(event, "arn:f", cloud, consumer.invoke, io.StringIO()), cloud):
+        pass
+
+    assert sorted("abcdefgh" * 2) == sorted(name for names in consumer.names() for name in names)
+    numbers = [
+        (batch[0]["dynamodb"]["Keys"]["id"]["S"], batch[0]["dynamodb"]["SequenceNumber"]) for batch in consumer.batches
+    ]
+    assert all(
+        [number for name, number in numbers if name == each]
+        == sorted(number for name, number in numbers if name == each)
+        for each in "abcdefgh"
+    )
 
 
 def test_latest_begins_after_what_is_there(cloud: Cloud) -> None:

@@ -15,6 +15,7 @@ from llm_router.adapters.job_items import (
     outcome,
     put_job,
     put_usage,
+    spent_text,
 )
 from llm_router.errors import ConflictError, StoreError
 from llm_router.models import Job, JobStatus, UsageRecord
@@ -75,25 +76,52 @@ class DynamoJobStore(DynamoFlights):
             )["Items"]
         return [job_in_line(item) for item in items]
 
-    def start(self, job_id: str, *, worker: str, lease_until_ms: int) -> Job:
-        """Mark a job running for one worker.
+    def start(self, job_id: str, *, worker: str, lease_until_ms: int, in_cloud: bool = False) -> Job:
+        """Mark a job running for one worker, of the box or of the cloud.
 
         Raises:
             NotFoundError: no such job, or it has expired.
-            ConflictError: it is finished, or another worker's lease on it still holds.
+            ConflictError: it is finished, another worker's lease on it still holds, or it is not the box's any more.
         """
         self.get(job_id)
-        return self._update(
-            job_id,
-            "SET #status = :running, worker = :worker, lease_until_ms = :lease, started_at_ms = :now",
-            "#status = :queued OR (#status = :running AND (lease_until_ms < :now OR worker = :worker))",
+        values = {
+            ":running": JobStatus.RUNNING.value,
+            ":queued": JobStatus.QUEUED.value,
+            ":worker": worker,
+            ":lease": lease_until_ms,
+            ":now": self._clock(),
+        }
+        changes = "SET #status = :running, worker = :worker, lease_until_ms = :lease, started_at_ms = :now{more}"
+        free = "#status = :queued OR (#status = :running AND (lease_until_ms < :now OR worker = :worker) AND {mine})"
+        if not in_cloud:
+            return self._update(
+                job_id, changes.format(more=""), free.format(mine="attribute_not_exists(escalated)"), values
+            )
+        waits = f"#status = :escalated OR {free.format(mine='attribute_exists(escalated)')}"
+        in_the_cloud = {":escalated": JobStatus.ESCALATED.value, ":yes": 1}
+        return self._update(job_id, changes.format(more=", escalated = :yes REMOVE lane"), waits, values | in_the_cloud)
+
+    def escalate(self, job: Job) -> None:
+        """Leave a job to the cloud, with what it has cost so far; the table's stream passes it on.
+
+        Raises:
+            ConflictError: it is finished, or another worker's lease on it still holds.
+        """
+        held = "lease_until_ms < :now" + (" OR worker = :worker" if job.worker else "")
+        self._update(
+            job.job_id,
+            "SET #status = :escalated, escalated = :yes, spent = :spent "
+            "REMOVE lane, worker, lease_until_ms, partial_text",
+            f"#status IN (:queued, :escalated) OR (#status = :running AND ({held}))",
             {
-                ":running": JobStatus.RUNNING.value,
+                ":escalated": JobStatus.ESCALATED.value,
                 ":queued": JobStatus.QUEUED.value,
-                ":worker": worker,
-                ":lease": lease_until_ms,
+                ":running": JobStatus.RUNNING.value,
+                ":yes": 1,
+                ":spent": spent_text(job),
                 ":now": self._clock(),
-            },
+            }
+            | ({":worker": job.worker} if job.worker else {}),
         )
 
     def renew(self, job: Job, *, lease_until_ms: int, partial_text: str | None = None) -> Job:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from llm_router.adapters.dynamodb import from_item, to_item
 from llm_router.errors import RequestTooLargeError
-from llm_router.models import Answer, Failure, Job, JobStatus, UsageRecord
+from llm_router.models import Answer, Failure, Job, JobStatus, Spent, UsageRecord
 from llm_router.ports import JobInLine
 
 if TYPE_CHECKING:
@@ -91,6 +91,11 @@ def job_in_line(item: Mapping[str, Any]) -> JobInLine:
     return msgspec.convert(from_item(item), JobInLine)
 
 
+def spent_text(job: Job) -> str:
+    """Return the attribute that says what a job has cost so far."""
+    return msgspec.json.encode(job.spent).decode()
+
+
 def job_of(item: Mapping[str, Any]) -> Job:
     """Return the job an item holds."""
     job = msgspec.json.decode(item["document"]["S"], type=Job)
@@ -101,6 +106,8 @@ def job_of(item: Mapping[str, Any]) -> Job:
         worker=item["worker"]["S"] if "worker" in item else None,
         lease_until_ms=int(item["lease_until_ms"]["N"]) if "lease_until_ms" in item else 0,
         cancel_requested="cancel_requested" in item,
+        escalated="escalated" in item,
+        spent=msgspec.json.decode(item["spent"]["S"], type=Spent) if "spent" in item else Spent(),
         started_at_ms=int(item["started_at_ms"]["N"]) if "started_at_ms" in item else None,
         partial_text=item["partial_text"]["S"] if "partial_text" in item else "",
         answer=msgspec.json.decode(item["answer"]["S"], type=Answer) if "answer" in item else None,

@@ -7,8 +7,8 @@ import httpx
 import msgspec
 
 from llm_router.adapters.model_http import ModelServer, broke_off
-from llm_router.adapters.openai_protocol import Chunk, TokenLimitField, Usage, chat_body, generation, refusal
-from llm_router.errors import ModelError, ModelUnavailableError
+from llm_router.adapters.openai_protocol import Chunk, TokenLimitField, chat_body, estimated_usage, generation, refusal
+from llm_router.errors import ModelError, ModelUnavailableError, StoreError
 from llm_router.models import Generation, ModelCall
 from llm_router.ports import Clock
 
@@ -59,30 +59,29 @@ class OpenAICompatibleClient:
         )
 
     def generate(self, call: ModelCall, *, deadline_ms: int) -> Generator[str | Generation, None, None]:
-        """Yield pieces of text as they come and, last, the whole generation; see `LanguageModel`.
-
-        Raises:
-            StoreError: the key could not be read.
-        """
+        """Yield pieces of text as they come and, last, the whole generation; see `LanguageModel`."""
         with self._server.ask(
             "/chat/completions",
             chat_body(call, self._model, self._limit_field),
             deadline_ms=deadline_ms,
             headers={"Authorization": f"Bearer {self._checked_key()}"},
         ) as lines:
-            yield from self._read(_chunks(lines))
+            yield from self._read(call, _chunks(lines))
 
     def _checked_key(self) -> str:
         """Return the key, if it can stand in a header: the HTTP library's own complaint would quote it."""
-        key = self._api_key()
+        try:
+            key = self._api_key()
+        except StoreError as error:
+            raise ModelUnavailableError("The key of the cloud API cannot be read.") from error
         if key.isascii() and key.isprintable() and key and " " not in key:
             return key
         raise ModelError("The key of the cloud API is empty, or has characters that no key has.")
 
-    def _read(self, chunks: Iterator[Chunk]) -> Iterator[str | Generation]:
+    def _read(self, call: ModelCall, chunks: Iterator[Chunk]) -> Iterator[str | Generation]:
         pieces = []
         answered_by = done_reason = ""
-        usage = Usage(prompt_tokens=0, completion_tokens=0)
+        usage = None
         for chunk in chunks:
             answered_by = chunk.model or answered_by
             usage = chunk.usage or usage
@@ -93,7 +92,9 @@ class OpenAICompatibleClient:
                     yield choice.delta.content
         if not done_reason:
             raise broke_off()
-        yield generation(self._model, answered_by, "".join(pieces), done_reason, usage)
+        text = "".join(pieces)
+        told = usage or estimated_usage(call, text)
+        yield generation(self._model, answered_by, text, done_reason, told, estimated=usage is None)
 
 
 def _chunks(lines: Iterator[bytes]) -> Iterator[Chunk]:

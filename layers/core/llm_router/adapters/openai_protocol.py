@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from llm_router.adapters.chat_messages import chat_messages
 from llm_router.errors import ModelError, ModelNotFoundError, ModelUnavailableError, PromptTooLongError
+from llm_router.fallback import CLOUD_PREFIX
+from llm_router.metering import estimated_tokens, prompt_chars
 from llm_router.models import Generation, ModelCall
 
-CLOUD_PREFIX: Final = "cloud/"
 TOO_LONG: Final = ("context_length_exceeded", "context length", "context size")
 """What OpenAI, vLLM, llama.cpp and gateways say of a prompt that does not fit."""
 
@@ -68,7 +69,14 @@ def chat_body(call: ModelCall, model: str, limit_field: TokenLimitField) -> dict
     return body if call.temperature is None else body | {"temperature": call.temperature}
 
 
-def generation(model: str, answered_by: str, text: str, done_reason: str, usage: Usage) -> Generation:
+def estimated_usage(call: ModelCall, text: str) -> Usage:
+    """Return about how many tokens an exchange had whose server did not tell: nothing would be a lie, and free."""
+    return Usage(prompt_tokens=estimated_tokens(prompt_chars(call)), completion_tokens=estimated_tokens(len(text)))
+
+
+def generation(
+    model: str, answered_by: str, text: str, done_reason: str, usage: Usage, *, estimated: bool
+) -> Generation:
     """Return a finished answer; durations are zero, for it took no time of the box.
 
     A dated snapshot of `model` (`gpt-4o-mini-2024-07-18`) counts as the model itself.
@@ -81,6 +89,7 @@ def generation(model: str, answered_by: str, text: str, done_reason: str, usage:
         done_reason=done_reason,
         input_tokens=usage.prompt_tokens,
         output_tokens=usage.completion_tokens,
+        tokens_estimated=estimated,
     )
 
 

@@ -1,0 +1,1 @@
+"""Runs the jobs that the box could not answer in the cloud."""
