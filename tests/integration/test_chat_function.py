@@ -12,6 +12,7 @@ from infra.local.ollama_stand_in import OllamaStandIn
 from llm_router import bootstrap
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.models import JobStatus
+from llm_router.requests import OVERDUE_MS
 from tests.builders import Context, body_of, http_event, make_job
 from tests.fakes import SettableClock
 from tests.integration.conftest import Cloud, Deploy
@@ -316,3 +317,32 @@ def test_function_with_little_time(deploy: Deploy, capsys: pytest.CaptureFixture
 
     assert "model_timeout" == (job.failure and job.failure.code)
     assert '"JobFailed"' in capsys.readouterr().out
+
+
+def test_conversation_of_tenants(ollama: OllamaStandIn, deploy: Deploy) -> None:
+    """A tenant's conversation goes on where it stands; another tenant's of the same name knows nothing of it."""
+    deploy("ChatFunction", INFERENCE_MODE="inline")
+    for tenant, question in (("acme", "What is a quince?"), ("acme", "How does it taste?"), ("other", "And raw?")):
+        event = http_event("chat", {"message": question, "conversation_id": "fruit"})
+        event["requestContext"]["authorizer"] = {"lambda": {"tenant": tenant}}
+
+        assert 200 == chat(event, Context())["statusCode"]
+
+    contents = [call.contents for call in ollama.calls[-3:]]
+
+    assert [1, 3, 1] == [len(said) for said in contents]
+    assert ["What is a quince?", "How does it taste?"] == contents[1][::2]
+
+
+def test_conversation_that_is_stuck(cloud: Cloud, deploy: Deploy) -> None:
+    """The next request of a conversation is refused while the last one has no worker, and gets that one going again."""
+    deploy("ChatFunction")
+    now_ms = bootstrap.now_ms()
+    store_of().open(make_job(JOB_ID, "What is a plum?", created_at_ms=now_ms - OVERDUE_MS, flight=None))
+    conversations = bootstrap.conversations("JobTable")
+    with conversations.claimed(conversations.read("default", "fruit"), JOB_ID):
+        pass
+    refused = ask({"message": "And raw?", "conversation_id": "fruit"})
+
+    assert (409, "conversation_id") == (refused["statusCode"], body_of(refused)["error"]["field"])
+    assert [json.dumps({"job_id": JOB_ID}, separators=(",", ":"))] == queued(cloud)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -245,6 +246,37 @@ def test_claim_that_cannot_be_given_back() -> None:
     world.store.broken = {"release"}
     with pytest.raises(StoreError, match=r"^the table failed$"):
         world.ask("one", error=StoreError("the table failed"))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["read", "store", "answer", "fail"]), st.integers(0, 1)), min_size=20, max_size=60
+    )
+)
+def test_any_order_of_callers(steps: list[tuple[str, int]]) -> None:
+    """However callers' steps fall between each other's, one request at a time is accepted, and it has every turn."""
+    world = World()
+    found: dict[int, Conversation] = {}
+    answers: list[str] = []
+    running: str | None = None
+    for number, (step, caller) in enumerate(steps):
+        with suppress(ConflictError):
+            if step == "read":
+                found.pop(caller, None)
+                found[caller] = world.read(f"job {number}")
+            elif step == "store" and caller in found:
+                conversation = found.pop(caller)
+                with world.conversations.claimed(conversation, f"job {number}"):
+                    assert running is None
+                    assert answers == [turn.question for turn in conversation.turns]
+
+                    world.jobs.open(make_job(f"job {number}", f"job {number}", flight=None))
+                    running = f"job {number}"
+            elif step in {"answer", "fail"} and running is not None:
+                ended = answered() if step == "answer" else lambda job: failed(job, FAILURE, NOW_MS)
+                world.end(running, ended)
+                answers += [running] if step == "answer" else []
+                running = None
 
 
 def test_tenants_are_apart() -> None:
