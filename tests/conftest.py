@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 import pytest
+from hypothesis import settings
 
 from llm_router.settings import Settings
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 
 def setting_names() -> set[str]:
