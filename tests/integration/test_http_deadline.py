@@ -58,6 +58,19 @@ def test_deadline_met_in_time_leaves_the_connection_alone(pair: tuple[socket.soc
     assert (theirs.recv(1), deadline.expired) == (b"x", False)
 
 
+def test_stall_shuts_the_connection_down(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Once the server has spoken it may not be silent for long; the time was not over then."""
+    ours, theirs = pair
+
+    with Deadline(60, stall_s=0.05) as deadline:
+        deadline.trace(CONNECTED, {"return_value": Stream(ours)})
+        deadline.heard()
+        deadline.heard()
+        ended = theirs.recv(1)
+
+    assert (b"", False, True) == (ended, deadline.expired, deadline.stalled)
+
+
 def test_closed_connection_is_no_error(pair: tuple[socket.socket, socket.socket]) -> None:
     """A connection that is closed already needs no shutting down."""
     ours, _ = pair

@@ -181,6 +181,25 @@ def test_silence_is_an_unavailable_model(box: OllamaStandIn, after_tokens: int) 
     assert eventually(lambda: len(box.aborted) == 1)
 
 
+def test_model_that_stops_in_the_middle_is_given_up_sooner(box: OllamaStandIn) -> None:
+    """Once a model speaks its silences are short: a stall is noticed long before a load would have to be over."""
+    box.next_behaviours.append(Behaviour(fault=Fault.STALL, after_tokens=3))
+
+    with pytest.raises(ModelUnavailableError, match="silent"):
+        list(client(box, stall_s=0.2).generate(call(), deadline_ms=now_ms() + 60_000))
+
+    assert eventually(lambda: len(box.aborted) == 1)
+
+
+def test_load_is_no_stall(box: OllamaStandIn) -> None:
+    """Before the first piece a model may be silent for longer than in the middle, and pieces keep the answer alive."""
+    box.next_behaviours.append(Behaviour(load_delay_s=1.3, token_delay_s=0.03))
+
+    pieces = list(client(box, stall_s=1.0).generate(call(), deadline_ms=now_ms() + 60_000))
+
+    assert isinstance(pieces[-1], Generation)
+
+
 @pytest.mark.parametrize("after_tokens", [0, 3])
 def test_deadline_ends_a_read_that_has_begun(box: OllamaStandIn, after_tokens: int) -> None:
     """At the deadline a silent connection is closed, before and after the first piece, and the server hears of it."""

@@ -1,6 +1,7 @@
 """What the clients of model servers share: one streamed exchange over HTTP, its deadline and its errors."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from llm_router.ports import Clock
 
 Refusal = Callable[[httpx.Response], ModelError]
 """Turns an answer that is no success, read to its end, into the router's error."""
+
+FELL_SILENT: Final = "The model server fell silent."
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -28,6 +31,7 @@ class ModelServer:
         clock: Milliseconds since the epoch.
         connect_s: Longest wait for a connection.
         silence_s: Longest silence of a server that is at work.
+        stall_s: Longest silence once it has begun to answer; infinite where that is no shorter.
         refusal: What an answer that is no success means.
     """
 
@@ -39,11 +43,13 @@ class ModelServer:
         clock: Clock,
         connect_s: float,
         silence_s: float,
+        stall_s: float = math.inf,
         refusal: Refusal,
     ) -> None:
         self._clock = clock
         self._connect_s = connect_s
         self._silence_s = silence_s
+        self._stall_s = stall_s
         self._refusal = refusal
         self._client = httpx.Client(
             base_url=base_url,
@@ -69,7 +75,7 @@ class ModelServer:
         remaining_s = (deadline_ms - self._clock()) / 1000
         if remaining_s <= 0:
             raise _too_late()
-        with Deadline(remaining_s) as deadline, self._translated(deadline):
+        with Deadline(remaining_s, stall_s=self._stall_s) as deadline, self._translated(deadline):
             request = self._client.build_request(
                 "POST",
                 path,
@@ -80,7 +86,7 @@ class ModelServer:
             )
             with contextlib.closing(self._client.send(request, stream=True)) as response:
                 self._require_success(response)
-                yield self._lines(response, deadline_ms)
+                yield self._lines(response, deadline, deadline_ms)
 
     def get(self, path: str, *, silence_s: float) -> bytes:
         """Return the body at `path`.
@@ -98,8 +104,9 @@ class ModelServer:
             response.read()
             response.raise_for_status()
 
-    def _lines(self, response: httpx.Response, deadline_ms: int) -> Iterator[bytes]:
+    def _lines(self, response: httpx.Response, deadline: Deadline, deadline_ms: int) -> Iterator[bytes]:
         for line in _split(response.iter_bytes()):
+            deadline.heard()
             yield line
             if self._clock() >= deadline_ms:
                 raise _too_late()
@@ -114,6 +121,8 @@ class ModelServer:
         except (httpx.HTTPError, ValueError) as exc:
             if deadline is not None and deadline.expired:
                 raise _too_late() from exc
+            if deadline is not None and deadline.stalled:
+                raise ModelUnavailableError(FELL_SILENT) from exc
             raise ModelUnavailableError(_what_happened(exc)) from exc
 
 
@@ -137,7 +146,7 @@ def _what_happened(error: Exception) -> str:
         case httpx.ConnectError() | httpx.ConnectTimeout():
             return "The model server cannot be reached."
         case httpx.TimeoutException():
-            return "The model server fell silent."
+            return FELL_SILENT
         case httpx.HTTPError():
             return "The model server broke off before the answer was complete."
     return "The model server's answer makes no sense."

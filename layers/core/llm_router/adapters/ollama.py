@@ -27,6 +27,9 @@ STATE_SECONDS: Final = 5.0
 MODEL_LOAD_SECONDS: Final = 300.0
 """Ollama's own limit for loading a model; a client that gives up sooner has the load thrown away and begun again."""
 
+STALL_SECONDS: Final = 60.0
+"""Once it speaks, a model takes a second or two for a token on the slowest machine that is of use."""
+
 T = TypeVar("T")
 
 
@@ -38,6 +41,7 @@ class OllamaClient:
         transport: Instead of the network, in tests.
         clock: Milliseconds since the epoch.
         model_load_s: Longest silence of a server that is at work; loading a model is the longest.
+        stall_s: Longest silence of a model that has begun to speak.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class OllamaClient:
         transport: httpx.BaseTransport | None = None,
         clock: Clock,
         model_load_s: float = MODEL_LOAD_SECONDS,
+        stall_s: float = STALL_SECONDS,
     ) -> None:
         self._server = ModelServer(
             base_url,
@@ -54,6 +59,7 @@ class OllamaClient:
             clock=clock,
             connect_s=CONNECT_SECONDS,
             silence_s=model_load_s,
+            stall_s=stall_s,
             refusal=lambda response: refusal(response.status_code, response.text),
         )
 
