@@ -6,7 +6,18 @@ from typing import Any
 
 from llm_router.classification import Complexity
 from llm_router.costs import Costs
-from llm_router.models import Answer, ChatRequest, Generation, Job, JobStatus, Source, UsageRecord
+from llm_router.feedback import Feedback
+from llm_router.models import (
+    Answer,
+    CacheTier,
+    ChatRequest,
+    FeedbackVerdict,
+    Generation,
+    Job,
+    JobStatus,
+    Source,
+    UsageRecord,
+)
 from llm_router.ports import CacheEntry
 from llm_router.prompt import canonicalise, entry_id
 from tests.fakes import NOW_MS
@@ -102,6 +113,7 @@ def make_usage(request_id: str = "req_1", **fields: Any) -> UsageRecord:
 def make_entry(prompt: str = "What is Python?", namespace: str = "ns", **fields: Any) -> CacheEntry:
     """Return a cache entry that lives for another hour."""
     usual: dict[str, Any] = {
+        "tenant": "default",
         "namespace": namespace,
         "entry_id": entry_id(canonicalise(prompt)),
         "prompt": canonicalise(prompt),
@@ -113,6 +125,19 @@ def make_entry(prompt: str = "What is Python?", namespace: str = "ns", **fields:
         "expires_at": NOW_MS // 1000 + 3600,
     }
     return CacheEntry(**usual | fields)
+
+
+def make_feedback(request_id: str = "req_1", **fields: Any) -> Feedback:
+    """Return a verdict on a semantic hit."""
+    usual: dict[str, Any] = {
+        "request_id": request_id,
+        "tenant": "default",
+        "verdict": FeedbackVerdict.WRONG,
+        "tier": CacheTier.SEMANTIC,
+        "entry_id": "ns.id",
+        "recorded_at_ms": NOW_MS,
+    }
+    return Feedback(**usual | fields)
 
 
 def make_request(message: str = "What is Python?", **fields: Any) -> ChatRequest:

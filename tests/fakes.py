@@ -12,6 +12,7 @@ from llm_router.box import BoxState
 from llm_router.breaker import Admission
 from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
 from llm_router.estimates import Pace
+from llm_router.feedback import EntryChange, Feedback, FeedbackStore
 from llm_router.models import Generation, Job, JobStatus, ModelCall, UsageRecord
 from llm_router.ports import (
     Box,
@@ -19,6 +20,7 @@ from llm_router.ports import (
     CacheEntry,
     CacheStore,
     Candidate,
+    Census,
     Clock,
     Conversation,
     ConversationStore,
@@ -92,6 +94,9 @@ class FakeCacheStore:
         self.broken: set[str] = set()
         self.generations: dict[str, int] = {}
         self.entries: dict[tuple[str, str], tuple[CacheEntry, Sequence[float] | None]] = {}
+        self.refused: set[tuple[str, frozenset[str]]] = set()
+        self._evicted: dict[tuple[str, str], tuple[int, float]] = {}
+        self._cleared: dict[str, int] = {}
 
     def generation(self, tenant: str) -> int:
         """Return the number of the tenant's cache."""
@@ -114,14 +119,97 @@ class FakeCacheStore:
         ]
         return sorted(candidates, key=lambda candidate: -candidate.similarity)[:limit]
 
-    def put(self, entry: CacheEntry, embedding: Sequence[float] | None) -> None:
-        """Store an entry."""
+    def put(self, entry: CacheEntry, embedding: Sequence[float] | None) -> bool:
+        """Store an entry over an older one."""
         self._check("put")
-        self.entries[entry.namespace, entry.entry_id] = (entry, embedding)
+        key = entry.namespace, entry.entry_id
+        older, vector = self.entries.get(key, (None, None))
+        newest_ms, floor = (older.created_at_ms, older.similarity_floor) if older else self._evicted.get(key, (0, None))
+        if newest_ms >= entry.created_at_ms:
+            return False
+        kept = entry if floor is None else replace(entry, similarity_floor=floor)
+        self.entries[key] = (kept, embedding if embedding is not None else vector)
+        return True
+
+    def evict(self, tenant: str, namespace: str, entry_id: str, now_ms: int) -> bool:
+        """Remove a tenant's entry."""
+        self._check("evict")
+        entry, _ = self.entries.get((namespace, entry_id), (None, None))
+        if entry is None or entry.tenant != tenant:
+            return False
+        self.bury(namespace, entry_id, entry.similarity_floor, now_ms)
+        return True
+
+    def bury(self, namespace: str, entry_id: str, floor: float, now_ms: int) -> None:
+        """Remove an entry, and keep answers out that were begun before."""
+        self.entries.pop((namespace, entry_id), None)
+        self._evicted[namespace, entry_id] = now_ms, floor
+
+    def is_refused(self, namespace: str, asked: str, answered: str) -> bool:
+        """Whether a complaint keeps two prompts apart."""
+        self._check("is_refused")
+        return (namespace, frozenset((asked, answered))) in self.refused
+
+    def clear(self, tenant: str, now_ms: int) -> int:
+        """Increase the tenant's number."""
+        self._check("clear")
+        self._cleared[tenant] = now_ms
+        self.generations[tenant] = self.generations.get(tenant, 0) + 1
+        return self.generations[tenant]
+
+    def census(self, tenant: str, now_ms: int) -> Census:
+        """Count the tenant's live entries."""
+        self._check("census")
+        ages = [
+            entry.created_at_ms
+            for entry, _ in self.entries.values()
+            if entry.tenant == tenant
+            and entry.expires_at > now_ms // 1000
+            and entry.created_at_ms > self._cleared.get(tenant, 0)
+        ]
+        return Census(entries=len(ages), complete=True, oldest_created_at_ms=min(ages, default=None))
 
     def _check(self, method: str) -> None:
         if method in self.broken:
             raise StoreError(f"{method} failed")
+
+
+class FakeFeedbackStore:
+    """FeedbackStore in a dictionary, beside the cache and the usage records it changes."""
+
+    def __init__(self, cache: FakeCacheStore, usage: dict[str, UsageRecord]) -> None:
+        self.said: dict[tuple[str, str], Feedback] = {}
+        self._cache = cache
+        self._usage = usage
+
+    def get(self, tenant: str, request_id: str) -> Feedback | None:
+        """Return what was said of a request's answer."""
+        return self.said.get((tenant, request_id))
+
+    def record(self, feedback: Feedback, usage: UsageRecord, change: EntryChange | None) -> bool:
+        """Write everything, or nothing when the entry is not as it was seen."""
+        key = feedback.tenant, feedback.request_id
+        if key in self.said or (change is not None and not self._apply(change, feedback.recorded_at_ms)):
+            return False
+        self.said[key] = feedback
+        self._usage[usage.request_id] = usage
+        return True
+
+    def _apply(self, change: EntryChange, now_ms: int) -> bool:
+        place = change.namespace, change.entry_id
+        entry, vector = self._cache.entries.get(place, (None, None))
+        changes_entry = change.evict or change.similarity_floor is not None
+        if changes_entry and entry != change.seen:
+            return False
+        if change.refused is not None:
+            self._cache.refused.add((change.namespace, frozenset((change.refused, change.entry_id))))
+        if change.evict:
+            floor = change.similarity_floor or (entry.similarity_floor if entry else 0.0)
+            self._cache.bury(*place, floor, now_ms)
+        elif entry is not None and change.similarity_floor is not None:
+            marked = replace(entry, similarity_floor=change.similarity_floor, complaints=change.complaints)
+            self._cache.entries[place] = marked, vector
+        return True
 
 
 class FakeJobStore:
@@ -523,6 +611,7 @@ if TYPE_CHECKING:
     _PORTS: tuple[
         type[Embedder],
         type[CacheStore],
+        type[FeedbackStore],
         type[JobStore],
         type[IdempotencyStore],
         type[ConversationStore],
@@ -533,6 +622,7 @@ if TYPE_CHECKING:
     ] = (
         FakeEmbedder,
         FakeCacheStore,
+        FakeFeedbackStore,
         FakeJobStore,
         FakeIdempotencyStore,
         FakeConversationStore,

@@ -1,9 +1,6 @@
 """Reports over the rollups: sums of integers, turned into dollars and percentages only for showing."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -12,11 +9,10 @@ from llm_router.costs import REPORTED_BASELINES, PriceBook, usd
 from llm_router.errors import InvalidRequestError
 from llm_router.ports import Clock, Rollup, RollupStore
 from llm_router.responses import CacheStatsResponse, Period, SummaryResponse
-from llm_router.rollups import total
+from llm_router.rollups import recent, total
 
 MAX_DAYS: Final = 366
 DEFAULT_DAYS: Final = 30
-_READERS: Final = 8
 
 
 def parse_days(text: str | None) -> int:
@@ -91,12 +87,8 @@ class Reports(Struct, frozen=True, kw_only=True):
         )
 
     def _rows(self, tenant: str, days: int) -> tuple[Period, Sequence[Rollup]]:
-        today = datetime.fromtimestamp(self.clock() / 1000, tz=UTC).date()
-        names = [(today - timedelta(days=back)).isoformat() for back in reversed(range(days))]
-        # A day is a partition of its own; a year of them one after the other would take longer than a caller waits.
-        with ThreadPoolExecutor(_READERS) as readers:
-            days_of_rows = readers.map(partial(self.rollups.day, tenant), names)
-            return Period(names[0], names[-1]), [row for rows in days_of_rows for row in rows]
+        names, rows = recent(self.rollups, tenant, days, self.clock())
+        return Period(names[0], names[-1]), rows
 
     def _list_price(self, model: str, sums: Mapping[str, int]) -> int:
         """Return nano-dollars for the tokens summed up; whole nano-dollars per token make this exact."""
@@ -107,7 +99,8 @@ def _requests_by(rows: Iterable[Rollup], dimension: str) -> dict[str, int]:
     counted: dict[str, int] = {}
     for row in rows:
         name = getattr(row.key, dimension)
-        counted[name] = counted.get(name, 0) + row.counters["requests"]
+        if requests := row.counters.get("requests", 0):  # a row may hold nothing but reports on older answers
+            counted[name] = counted.get(name, 0) + requests
     return dict(sorted(counted.items()))
 
 

@@ -1,49 +1,58 @@
-"""POST /api/v1/cache/lookup and GET /api/v1/cache/stats: the semantic cache by itself."""
+"""/api/v1/cache and POST /api/v1/feedback: the semantic cache by itself, and what it learns from its callers."""
 
-from functools import lru_cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from cache_lookup.inspection import Inspector
-from llm_router import api, bootstrap
-from llm_router.classification import RuleClassifier
-from llm_router.models import CacheQuestion
-from llm_router.observability import count_degraded
-from llm_router.routing import Router
-from llm_router.settings import CacheLookupSettings, environment, on_lambda
+from cache_lookup.wiring import complaints, inspector
+from llm_router import api
+from llm_router.models import CacheQuestion, FeedbackRequest
+from llm_router.observability import count, count_degraded
+from llm_router.responses import FeedbackResponse
+from llm_router.settings import environment, on_lambda
 
 app = api.create_api()
 
 
-@lru_cache
-def inspector() -> Inspector:
-    """Build the inspector once per environment."""
-    settings = CacheLookupSettings.from_env(environment())
-    return Inspector(
-        cache=bootstrap.semantic_cache(settings),
-        conversations=bootstrap.conversations(settings.job_table),
-        classifier=RuleClassifier(),
-        router=Router.from_settings(settings),
-        threshold=settings.cache_similarity_threshold,
-        ttl_hours=settings.cache_ttl_hours,
-    )
+def tenant() -> str:
+    """Return whose cache the current request is about."""
+    return api.tenant_of(app.current_event.raw_event)
 
 
 @app.post("/api/v1/cache/lookup")
 def lookup() -> Response[str]:
     """Tell what the cache would answer, without asking a model and without a trace in the bill."""
-    event = app.current_event.raw_event
-    found = inspector().lookup(api.tenant_of(event), api.parse_body(event, CacheQuestion))
+    found = inspector().lookup(tenant(), api.parse_body(app.current_event.raw_event, CacheQuestion))
     count_degraded(found.degraded)
     return api.respond(found)
 
 
 @app.get("/api/v1/cache/stats")
 def stats() -> Response[str]:
-    """Tell how the cache is set up for the caller's tenant and whether its parts work."""
-    return api.respond(inspector().stats(api.tenant_of(app.current_event.raw_event)))
+    """Tell how the caller's cache is set up, what is in it, what it did, and whether its parts work."""
+    return api.respond(inspector().stats(tenant()))
+
+
+@app.delete("/api/v1/cache")
+def clear() -> Response[str]:
+    """Empty the caller's cache."""
+    return api.respond(inspector().clear(tenant()))
+
+
+@app.delete("/api/v1/cache/<entry_id>")
+def evict(entry_id: str) -> Response[str]:
+    """Remove one entry of the caller's."""
+    return api.respond(inspector().evict(tenant(), entry_id))
+
+
+@app.post("/api/v1/feedback")
+def feedback() -> Response[str]:
+    """Take what the caller says of an answer."""
+    taken, is_new = complaints().take(tenant(), api.parse_body(app.current_event.raw_event, FeedbackRequest))
+    if is_new:
+        count("Feedback", verdict=taken.verdict, tier=taken.tier or "generated")
+    return api.respond(FeedbackResponse.of(taken))
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -52,4 +61,4 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
 
 if on_lambda(environment()):
-    inspector()
+    inspector()  # opens the embedding model while Lambda still gives the initialisation its full CPU

@@ -4,12 +4,15 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from llm_router.models import CacheQuestion, ChatRequest, ClassifyRequest
+from llm_router.models import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
 from llm_router.responses import (
     CacheStatsResponse,
     CacheStatusResponse,
     ChatResponse,
     ClassifyResponse,
+    ClearedResponse,
+    EvictedResponse,
+    FeedbackResponse,
     LookupResponse,
     PendingResponse,
     SummaryResponse,
@@ -48,6 +51,13 @@ _JOB_ID: Final = {
     "description": "The `request_id` of an answer; `Location` has the whole path.",
     "required": True,
     "schema": {"type": "string", "pattern": "^req_[0-9a-f]{32}$"},
+}
+_ENTRY_ID: Final = {
+    "name": "entry_id",
+    "in": "path",
+    "description": "A `cache_entry_id` of an answer, or the `entry_id` of a candidate.",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{64}\\.[0-9a-f]{64}$"},
 }
 _EXAMPLE: Final = {"message": "What is a binary tree?"}
 _PREFER: Final = {
@@ -121,8 +131,39 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/api/v1/cache/stats",
-        summary="How the cache is set up, and whether its parts work",
+        summary="How the cache is set up, what is in it, what it did in a week, and whether its parts work",
         responses={200: (CacheStatusResponse,)},
+        errors=(503,),
+    ),
+    Operation(
+        method="delete",
+        path="/api/v1/cache",
+        summary="Empty your cache",
+        responses={200: (ClearedResponse,)},
+        errors=(503,),
+        meanings={200: "No answer that was stored before is found any more."},
+    ),
+    Operation(
+        method="delete",
+        path="/api/v1/cache/{entry_id}",
+        summary="Remove one entry from your cache",
+        parameters=(_ENTRY_ID,),
+        responses={200: (EvictedResponse,)},
+        errors=(404, 503),
+        meanings={200: "It is gone.", 404: "Unknown, removed before, or somebody else's."},
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/feedback",
+        summary="Call an answer wrong or right",
+        body=FeedbackRequest,
+        example={"request_id": f"req_{'0' * 32}", "verdict": "wrong"},
+        responses={200: (FeedbackResponse,)},
+        errors=(*_BODY_ERRORS, 404, 409, 503),
+        meanings={
+            200: "What came of it; the same verdict again changes nothing.",
+            409: "The request has no answer, or the other verdict was given before.",
+        },
     ),
     Operation(
         method="get",

@@ -12,7 +12,7 @@ from mypy_boto3_sqs import SQSClient
 
 import aggregate_costs.app
 import analytics.app
-import cache_lookup.app
+import cache_lookup.wiring
 import chat.wiring
 import classify.app
 import infer.wiring
@@ -103,7 +103,8 @@ def forget() -> None:
         chat.wiring.pipeline,
         chat.wiring.requests,
         chat.wiring.keyed_requests,
-        cache_lookup.app.inspector,
+        cache_lookup.wiring.inspector,
+        cache_lookup.wiring.complaints,
         infer.wiring.runner,
         infer.wiring.scheduler,
         aggregate_costs.app.rollups,

@@ -1,47 +1,28 @@
 """One suite for the cache table with its vector index and for its stand-in."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from infra.local.vectors import lag_searches
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
 from llm_router.errors import StoreError
-from llm_router.ports import CacheStore
+from llm_router.ports import CacheStore, Census
 from tests.builders import make_entry
-from tests.fakes import DIMENSIONS, FakeCacheStore
+from tests.fakes import DIMENSIONS, NOW_MS, FakeCacheStore
 from tests.integration.conftest import Cloud
 
 
-class Home:
-    """A store, and a way to clear a tenant's cache, which nothing in the router does yet."""
-
-    def __init__(self, store: CacheStore, set_generation: Callable[[str, int], object]) -> None:
-        self.store = store
-        self.set_generation = set_generation
-
-
 @pytest.fixture(params=["fake", "dynamodb"])
-def home(request: pytest.FixtureRequest) -> Home:
+def store(request: pytest.FixtureRequest) -> CacheStore:
     """Run every case on both stores."""
     if request.param == "fake":
-        fake = FakeCacheStore()
-        return Home(fake, fake.generations.__setitem__)
+        return FakeCacheStore()
     cloud: Cloud = request.getfixturevalue("cloud")
-
-    def set_generation(tenant: str, generation: int) -> None:
-        key = {"namespace": {"S": f"tenant#{tenant}"}, "entry_id": {"S": "generation"}}
-        cloud.dynamodb.put_item(TableName="CacheTable", Item={**key, "generation": {"N": str(generation)}})
-
-    return Home(DynamoCacheStore(cloud.dynamodb, "CacheTable"), set_generation)
-
-
-@pytest.fixture
-def store(home: Home) -> CacheStore:
-    """Return the store under test."""
-    return home.store
+    return DynamoCacheStore(cloud.dynamodb, "CacheTable")
 
 
 def at_angle(degrees: float) -> Sequence[float]:
@@ -72,7 +53,7 @@ def test_unknown_entry(store: CacheStore) -> None:
 def test_replaced(store: CacheStore) -> None:
     """A newer answer to the same words takes the place of the older one, vector included."""
     store.put(make_entry(answer="old"), at_angle(0))
-    store.put(make_entry(answer="new"), at_angle(60))
+    store.put(make_entry(answer="new", created_at_ms=NOW_MS + 1), at_angle(60))
     found = store.nearest("ns", at_angle(60), 5)
 
     assert [("new", pytest.approx(1.0))] == [(each.entry.answer, each.similarity) for each in found]
@@ -123,12 +104,114 @@ def test_expired(store: CacheStore) -> None:
     assert [entry] == [each.entry for each in store.nearest("ns", at_angle(0), 5)]
 
 
-def test_generation(home: Home) -> None:
-    """A tenant's cache begins at generation 0, each tenant's for itself."""
-    before = home.store.generation("acme")
-    home.set_generation("acme", 7)
+@pytest.mark.parametrize("late_by_ms", [0, 1, 60_000])
+def test_slow_older_answer(store: CacheStore, late_by_ms: int) -> None:
+    """An answer whose generation did not begin later never takes a newer one's place, nor does the same one again."""
+    newer = make_entry(answer="newer", created_at_ms=NOW_MS + late_by_ms)
+    first = store.put(newer, at_angle(0))
+    second = store.put(make_entry(answer="older", expires_at=newer.expires_at + 60), at_angle(0))
 
-    assert (0, 7, 0) == (before, home.store.generation("acme"), home.store.generation("other"))
+    assert (True, False) == (first, second)
+    assert newer == store.get("ns", newer.entry_id)
+
+
+def test_floor_outlives_an_answer(store: CacheStore) -> None:
+    """A newer answer keeps the floor, which is about the question, and starts without the complaints."""
+    entry = make_entry(similarity_floor=0.97, complaints=2)
+    store.put(entry, at_angle(0))
+    newer = replace(entry, answer="newer", similarity_floor=0.0, complaints=0, created_at_ms=NOW_MS + 1)
+    store.put(newer, None)
+
+    assert replace(newer, similarity_floor=0.97) == store.get("ns", entry.entry_id)
+    assert [pytest.approx(1.0)] == [each.similarity for each in store.nearest("ns", at_angle(0), 5)]
+
+
+def test_evicted(store: CacheStore) -> None:
+    """An evicted entry is found in no way, and only an answer that was begun later comes in its place."""
+    entry = make_entry(similarity_floor=0.9)
+    store.put(entry, at_angle(0))
+    evicted = [store.evict("default", "ns", entry.entry_id, NOW_MS + 10) for _ in range(2)]
+    gone = store.get("ns", entry.entry_id), list(store.nearest("ns", at_angle(0), 5))
+    stored = [store.put(replace(entry, created_at_ms=NOW_MS + late), at_angle(0)) for late in (0, 10, 11)]
+    again = store.get("ns", entry.entry_id)
+
+    assert [True, False] == evicted
+    assert (None, []) == gone
+    assert [False, False, True] == stored
+    assert replace(entry, created_at_ms=NOW_MS + 11) == again
+    assert 1 == len(store.nearest("ns", at_angle(0), 5))
+
+
+def test_evict_of_another_tenant(store: CacheStore) -> None:
+    """A tenant can evict neither another tenant's entry nor one that does not exist."""
+    entry = make_entry()
+    store.put(entry, None)
+    evicted = [store.evict("other", "ns", entry.entry_id, NOW_MS), store.evict("default", "ns", "none", NOW_MS)]
+
+    assert [False, False] == evicted
+    assert entry == store.get("ns", entry.entry_id)
+    assert store.get("ns", "none") is None
+
+
+def test_nothing_is_refused_at_first(store: CacheStore) -> None:
+    """Prompts that nobody complained of may share an answer."""
+    assert not store.is_refused("ns", "one", "other")
+
+
+def test_generation(store: CacheStore) -> None:
+    """A tenant's cache begins at generation 0, each tenant's for itself, and each clearing adds one."""
+    before = store.generation("acme")
+    cleared = [store.clear("acme", NOW_MS), store.clear("acme", NOW_MS)]
+
+    assert (0, [1, 2], 2, 0) == (before, cleared, store.generation("acme"), store.generation("other"))
+
+
+def test_census(store: CacheStore) -> None:
+    """A tenant's live entries are counted over all namespaces, without evicted ones and those before a clearing."""
+    nothing = store.census("default", NOW_MS)
+    for number, fields in enumerate(
+        (
+            {"created_at_ms": NOW_MS - 5},
+            {"created_at_ms": NOW_MS - 3},
+            {"created_at_ms": NOW_MS - 2, "namespace": "other"},
+            {"created_at_ms": NOW_MS - 1, "expires_at": NOW_MS // 1000},
+            {"tenant": "other"},
+            {"created_at_ms": NOW_MS},
+        )
+    ):
+        store.put(make_entry(str(number), **fields), at_angle(number))
+    store.evict("default", "ns", make_entry("5").entry_id, NOW_MS)
+    full = store.census("default", NOW_MS)
+    store.clear("default", NOW_MS - 3)
+
+    assert Census(entries=0, complete=True, oldest_created_at_ms=None) == nothing
+    assert Census(entries=3, complete=True, oldest_created_at_ms=NOW_MS - 5) == full
+    assert Census(entries=1, complete=True, oldest_created_at_ms=NOW_MS - 2) == store.census("default", NOW_MS)
+
+
+def test_large_census(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting ends after a few pages and says that there is more."""
+    store = DynamoCacheStore(cloud.dynamodb, "CacheTable")
+    for number in range(4):
+        store.put(make_entry(str(number)), None)
+    monkeypatch.setattr("llm_router.adapters.dynamodb_cache.CENSUS_PAGES", 3)
+    cloud.dynamodb.meta.events.register(
+        "provide-client-params.dynamodb.Query", lambda params, **_: params | {"Limit": 1}
+    )
+
+    assert Census(entries=3, complete=False, oldest_created_at_ms=NOW_MS) == store.census("default", NOW_MS)
+
+
+def test_trace_of_an_evicted_entry(cloud: Cloud) -> None:
+    """What stays of an evicted entry for two days tells nothing of its question and its answer."""
+    store = DynamoCacheStore(cloud.dynamodb, "CacheTable")
+    entry = make_entry()
+    store.put(entry, at_angle(0))
+    store.evict("default", "ns", entry.entry_id, NOW_MS)
+    (item,) = cloud.dynamodb.scan(TableName="CacheTable")["Items"]
+
+    assert {"namespace", "entry_id", "similarity_floor", "evicted_at_ms", "expires_at"} == item.keys()
+    assert str(NOW_MS // 1000 + 2 * 86_400) == item["expires_at"]["N"]
 
 
 def test_nothing_carries_the_vector(cloud: Cloud) -> None:

@@ -9,6 +9,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from llm_router.adapters.dynamodb import check_table, transact
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
+from llm_router.adapters.dynamodb_feedback import DynamoFeedbackStore
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.dynamodb_rollups import DEDUPE_TTL_SECONDS, ROLLUP_TTL_SECONDS, DynamoRollupStore
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
@@ -18,7 +19,7 @@ from llm_router.errors import RequestTooLargeError, StoreError
 from llm_router.estimates import Pace
 from llm_router.jobs import succeeded
 from llm_router.ports import BoxSighting, Rollup, RollupKey, RollupStore, StatusStore
-from tests.builders import make_answer, make_entry, make_job, make_usage
+from tests.builders import make_answer, make_entry, make_feedback, make_job, make_usage
 from tests.fakes import NOW_MS, FakeRollupStore, FakeStatusStore, SettableClock
 from tests.integration.conftest import Cloud
 
@@ -174,6 +175,12 @@ CALLS: dict[str, Callable[[DynamoDBClient], object]] = {
     "cache get": lambda client: DynamoCacheStore(client, "CacheTable").get("ns", "id"),
     "cache nearest": lambda client: DynamoCacheStore(client, "CacheTable").nearest("ns", [0.5] * 384, 5),
     "cache put": lambda client: DynamoCacheStore(client, "CacheTable").put(make_entry(), None),
+    "cache evict": lambda client: DynamoCacheStore(client, "CacheTable").evict("default", "ns", "id", NOW_MS),
+    "cache refused": lambda client: DynamoCacheStore(client, "CacheTable").is_refused("ns", "a", "b"),
+    "cache clear": lambda client: DynamoCacheStore(client, "CacheTable").clear("default", NOW_MS),
+    "cache census": lambda client: DynamoCacheStore(client, "CacheTable").census("default", NOW_MS),
+    "feedback get": lambda client: feedback(client).get("default", "req_1"),
+    "feedback record": lambda client: feedback(client).record(make_feedback(), make_usage(), None),
     "job open": lambda client: jobs(client).open(make_job()),
     "job open alone": lambda client: jobs(client).open(make_job(flight=None)),
     "job record": lambda client: jobs(client).record(make_job(answer=make_answer()), make_usage()),
@@ -192,6 +199,11 @@ CALLS: dict[str, Callable[[DynamoDBClient], object]] = {
     "pace put": lambda client: DynamoStatusStore(client, "StatusTable").put_pace(Pace(model="m")),
     "pace get": lambda client: DynamoStatusStore(client, "StatusTable").pace("m"),
 }
+
+
+def feedback(client: DynamoDBClient) -> DynamoFeedbackStore:
+    """Return a feedback store."""
+    return DynamoFeedbackStore(client, cache_table="CacheTable", usage_table="UsageTable")
 
 
 def jobs(client: DynamoDBClient) -> DynamoJobStore:

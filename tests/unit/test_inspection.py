@@ -3,13 +3,23 @@ import pytest
 from cache_lookup.inspection import Inspector
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
-from llm_router.errors import ConflictError, InvalidRequestError
-from llm_router.jobs import succeeded
-from llm_router.models import CacheBypass, CacheQuestion, CacheTier, Turn
+from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
+from llm_router.jobs import feedback_record, succeeded
+from llm_router.models import CacheBypass, CacheQuestion, CacheTier, FeedbackVerdict, Turn, UsageRecord
+from llm_router.responses import CacheUse
+from llm_router.rollups import counters, rollup_key
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
-from tests.builders import TINY, make_answer, make_entry, make_job
-from tests.fakes import FakeCacheStore, FakeConversationStore, FakeEmbedder, FakeJobStore, SettableClock
+from tests.builders import TINY, make_answer, make_entry, make_job, make_usage
+from tests.fakes import (
+    NOW_MS,
+    FakeCacheStore,
+    FakeConversationStore,
+    FakeEmbedder,
+    FakeJobStore,
+    FakeRollupStore,
+    SettableClock,
+)
 
 QUESTION = CacheQuestion(message="What is Python?")
 REWORDED = CacheQuestion(message="what's Python")
@@ -20,6 +30,7 @@ class World:
 
     def __init__(self) -> None:
         self.store = FakeCacheStore()
+        self.rollups = FakeRollupStore()
         self.embedder = FakeEmbedder()
         self.clock = SettableClock()
         self.jobs = FakeJobStore(self.clock)
@@ -27,6 +38,9 @@ class World:
         self.cache = SemanticCache(self.store, self.embedder, threshold=0.85, clock=self.clock)
         self.inspector = Inspector(
             cache=self.cache,
+            store=self.store,
+            rollups=self.rollups,
+            clock=self.clock,
             conversations=Conversations(self.conversations, self.jobs.get, self.clock),
             classifier=RuleClassifier(),
             router=Router(dict.fromkeys(Complexity, TINY)),
@@ -34,7 +48,13 @@ class World:
             ttl_hours=24,
         )
         namespace = self.cache.lookup("default", QUESTION, TINY, canonical=QUESTION.message).namespace
-        self.store.put(make_entry(namespace=namespace), self.embedder.embed("What is Python?"))
+        self.entry = make_entry(namespace=namespace)
+        self.store.put(self.entry, self.embedder.embed("What is Python?"))
+
+    def count(self, *records: UsageRecord) -> None:
+        """Count some requests."""
+        for record in records:
+            self.rollups.add(record.request_id, rollup_key(record), counters(record))
 
 
 def test_exact_hit() -> None:
@@ -61,7 +81,8 @@ def test_semantic_hit() -> None:
 
 def test_miss() -> None:
     """A miss is shown with why each candidate was not good enough."""
-    found = World().inspector.lookup("default", CacheQuestion(message="Who wrote Faust?"))
+    world = World()
+    found = world.inspector.lookup("default", CacheQuestion(message="Who wrote Faust?"))
 
     assert (False, None, None, None, None) == (
         found.hit,
@@ -70,6 +91,7 @@ def test_miss() -> None:
         found.response,
         found.model_used,
     )
+    assert [world.entry.public_id] == [candidate.entry_id for candidate in found.candidates]
     assert ["below the similarity threshold"] == [candidate.reason for candidate in found.candidates]
 
 
@@ -92,8 +114,8 @@ def test_unknown_forced_model() -> None:
 def test_stats(broken: str | None, degraded: tuple[str, ...]) -> None:
     """The cache's settings are shown, with the parts that do not work right now."""
     world = World()
-    world.store.broken = {broken} if broken else set()
     world.store.generations["default"] = 3
+    world.store.broken = {broken} if broken else set()
     stats = world.inspector.stats("default")
 
     assert (0.85, 24, "words-1", degraded) == (
@@ -103,6 +125,98 @@ def test_stats(broken: str | None, degraded: tuple[str, ...]) -> None:
         stats.degraded,
     )
     assert (0 if broken == "generation" else 3) == stats.generation
+
+
+def test_size() -> None:
+    """The statistics tell how many entries can be served and how old the oldest is; other tenants' do not count."""
+    world = World()
+    world.store.put(make_entry("Who wrote Faust?", created_at_ms=NOW_MS + 5000), None)
+    world.store.put(make_entry("expired", expires_at=NOW_MS // 1000), None)
+    world.store.put(make_entry("theirs", tenant="other"), None)
+    world.clock.advance(60_000)
+    stats, empty = world.inspector.stats("default"), world.inspector.stats("nobody")
+
+    assert (2, True, 60) == (stats.entries, stats.entries_complete, stats.oldest_entry_age_seconds)
+    assert (0, True, None) == (empty.entries, empty.entries_complete, empty.oldest_entry_age_seconds)
+
+
+def test_size_that_cannot_be_counted() -> None:
+    """A table that does not let its entries be counted leaves their number open."""
+    world = World()
+    world.store.broken = {"census"}
+    stats = world.inspector.stats("default")
+
+    assert (None, False, None) == (stats.entries, stats.entries_complete, stats.oldest_entry_age_seconds)
+
+
+def test_use() -> None:
+    """The last seven days' hits, misses, refusals, reports and savings are summed up."""
+    world = World()
+    job = succeeded(make_job(), make_answer(tier=CacheTier.SEMANTIC), NOW_MS)
+    world.count(
+        make_usage("1", refusal="expired"),
+        make_usage("2", tier=CacheTier.EXACT),
+        make_usage("3", tier=CacheTier.SEMANTIC, day="2023-11-08"),
+        make_usage("4", joined=True, refusal="expired"),
+        make_usage("5", day="2023-11-07"),
+        make_usage("6", tenant="other"),
+        feedback_record(job, FeedbackVerdict.WRONG, NOW_MS),
+    )
+
+    assert (
+        CacheUse(
+            first_day="2023-11-08",
+            last_day="2023-11-14",
+            exact_hits=1,
+            semantic_hits=1,
+            joined_requests=1,
+            misses=1,
+            refusals={"expired": 2},
+            wrong_reports={"exact": 0, "semantic": 1, "generated": 0},
+            right_reports={"exact": 0, "semantic": 0, "generated": 0},
+            estimated_savings=0.003,
+        )
+        == world.inspector.stats("default").use
+    )
+
+
+def test_clear() -> None:
+    """A cleared cache answers nothing and counts nothing; it can be cleared again."""
+    world = World()
+    world.clock.advance(1)
+    cleared = world.inspector.clear("default")
+
+    assert 1 == cleared.generation
+    assert not world.inspector.lookup("default", QUESTION).hit
+    assert 0 == world.inspector.stats("default").entries
+    assert 2 == world.inspector.clear("default").generation
+
+
+def test_evict() -> None:
+    """A tenant can remove an entry of its own, once."""
+    world = World()
+    evicted = world.inspector.evict("default", world.entry.public_id)
+
+    assert world.entry.public_id == evicted.entry_id
+    assert not world.inspector.lookup("default", QUESTION).hit
+    with pytest.raises(NotFoundError):
+        world.inspector.evict("default", world.entry.public_id)
+
+
+@pytest.mark.parametrize("entry_id", ["", "x", f"{'A' * 64}.{'b' * 64}", f"{'a' * 64}.{'b' * 64}\n"])
+def test_evict_nothing(entry_id: str) -> None:
+    """What is no entry's id is not found."""
+    with pytest.raises(NotFoundError):
+        World().inspector.evict("default", entry_id)
+
+
+def test_evict_of_another_tenant() -> None:
+    """Another tenant's entry is not found, and stays."""
+    world = World()
+    with pytest.raises(NotFoundError):
+        world.inspector.evict("other", world.entry.public_id)
+
+    assert world.inspector.lookup("default", QUESTION).hit
 
 
 def test_looking_leaves_no_trace() -> None:

@@ -4,8 +4,18 @@ import pytest
 from msgspec.structs import replace
 
 from llm_router.errors import StoreError
-from llm_router.jobs import answer_from_cache, cancelled, failed, settle, succeeded, usage_record, utc_day
-from llm_router.models import CacheTier, Failure, Job, JobStatus
+from llm_router.jobs import (
+    answer_from_cache,
+    cancelled,
+    failed,
+    feedback_record,
+    settle,
+    succeeded,
+    usage_record,
+    utc_day,
+)
+from llm_router.models import CacheTier, Failure, FeedbackVerdict, Job, JobStatus
+from llm_router.rollups import rollup_key
 from llm_router.semantic_cache import Hit
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_job
 from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeJobStore, SettableClock
@@ -38,6 +48,15 @@ def lead(store: FakeJobStore, *followers: str, end: Callable[[Job], Job] | None 
     finished = end(leader)
     store.finish(finished, usage_record(finished))
     return finished
+
+
+def test_feedback_record() -> None:
+    """What was said is a record of its own, on the day it was said, in the row of the request."""
+    job = succeeded(make_job(), make_answer(), NOW_MS)
+    said = feedback_record(job, FeedbackVerdict.WRONG, NOW_MS + 86_400_000)
+
+    assert ("req_1#feedback", "2023-11-15", FeedbackVerdict.WRONG) == (said.request_id, said.day, said.verdict)
+    assert rollup_key(usage_record(job)) == replace(rollup_key(said), day="2023-11-14")
 
 
 def test_followers_share_the_answer() -> None:

@@ -3,7 +3,7 @@ import pytest
 from analytics.reports import DEFAULT_DAYS, MAX_DAYS, Reports, parse_days
 from llm_router.costs import price_book
 from llm_router.errors import InvalidRequestError
-from llm_router.models import CacheTier, JobStatus, UsageRecord
+from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, UsageRecord
 from llm_router.responses import CacheStatsResponse, Period, SummaryResponse
 from llm_router.rollups import counters, rollup_key
 from tests.builders import TINY, make_usage
@@ -32,6 +32,7 @@ BUSY = reports(
     ),
     make_usage("7", tenant="other"),
     make_usage("8", day="2023-11-13"),
+    make_usage("9", model="ollama/mistral", verdict=FeedbackVerdict.WRONG),  # of a request of long ago
 )
 
 

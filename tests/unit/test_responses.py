@@ -22,6 +22,7 @@ def test_answer() -> None:
         "cache_tier": None,
         "cache_similarity": None,
         "cache_bypass": None,
+        "cache_entry_id": None,
         "input_tokens": 10,
         "output_tokens": 20,
         "actual_cost": 0.000003,
@@ -47,12 +48,12 @@ def test_answer_of_a_fallback() -> None:
 
 
 def test_cached_answer() -> None:
-    """A stored answer shows its tier and its similarity to six decimals."""
-    answer = make_answer(tier=CacheTier.SEMANTIC, similarity=0.91234567)
+    """A stored answer shows its tier, its similarity to six decimals, and its entry."""
+    answer = make_answer(tier=CacheTier.SEMANTIC, similarity=0.91234567, cache_entry_id="ns.other")
     described = msgspec.to_builtins(describe(succeeded(make_job(), answer, NOW_MS), NOW_MS))
 
-    assert (True, "semantic", 0.912346) == tuple(
-        described[name] for name in ("was_cached", "cache_tier", "cache_similarity")
+    assert (True, "semantic", 0.912346, "ns.other") == tuple(
+        described[name] for name in ("was_cached", "cache_tier", "cache_similarity", "cache_entry_id")
     )
 
 

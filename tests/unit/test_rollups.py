@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.models import CacheTier, JobStatus, Source
+from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
 from llm_router.ports import RollupKey
 from llm_router.rollups import LATENCY_BUCKETS_MS, counters, rollup_key, total
 from tests.builders import TINY, make_usage
@@ -39,6 +39,25 @@ def test_origin(fields: dict[str, object], origin: str) -> None:
     origins = {"generated_requests", "joined_requests", "exact_hits", "semantic_hits"}
 
     assert {origin} == origins & counters(make_usage(**fields)).keys()
+
+
+def test_hit() -> None:
+    """What the baseline would have charged for a hit is summed up apart."""
+    added = [counters(make_usage(tier=tier)) for tier in (CacheTier.EXACT, CacheTier.SEMANTIC, None)]
+
+    assert [1_500_000, 1_500_000, None] == [each.get("hit_baseline_nano_usd") for each in added]
+
+
+def test_refusal() -> None:
+    """A request whose nearest candidate was refused counts the reason."""
+    assert 1 == counters(make_usage(refusal="numbers_differ"))["refused_numbers_differ"]
+
+
+@pytest.mark.parametrize(("tier", "name"), [(None, "generated"), (CacheTier.EXACT, "exact")])
+@pytest.mark.parametrize("verdict", FeedbackVerdict)
+def test_feedback(tier: CacheTier | None, name: str, verdict: FeedbackVerdict) -> None:
+    """A record of what was said counts that alone: the request has been counted by its own."""
+    assert {f"{verdict}_{name}_reports": 1} == counters(make_usage(tier=tier, verdict=verdict, refusal="expired"))
 
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])

@@ -158,6 +158,63 @@ def test_expired_candidate_is_skipped() -> None:
     assert ["expired", "accepted"] == [verdict.reason for verdict in lookup.verdicts]
 
 
+def test_reported_pair_is_skipped() -> None:
+    """A candidate that was called wrong for this very question makes room for the next one."""
+    world = World(FixedEmbedder({"nearest": 0.99, "next": 0.9}))
+    world.remember("nearest")
+    world.remember("next")
+    place = world.ask()
+    world.store.refused.add((place.namespace, frozenset((place.entry_id, make_entry("nearest").entry_id))))
+    lookup = world.ask()
+
+    assert ["reported as wrong", "accepted"] == [verdict.reason for verdict in lookup.verdicts]
+    assert lookup.hit is not None
+    assert "next" == lookup.hit.entry.prompt
+
+
+def test_complaints_that_cannot_be_read() -> None:
+    """When it cannot be told whether a pair was called wrong it is not served."""
+    world = World()
+    world.remember("What is Python?")
+    world.store.broken = {"is_refused"}
+    lookup = world.ask(REWORDED)
+
+    assert (None, ("cache",), None) == (lookup.hit, lookup.degraded, lookup.refusal)
+
+
+def test_complaints_are_read_last() -> None:
+    """A candidate that is refused anyway costs no read of the complaints."""
+    world = World()
+    world.remember("What is Python?")
+    world.store.broken = {"is_refused"}
+
+    assert () == world.ask(CacheQuestion(message="Who wrote Faust?")).degraded
+
+
+def test_refusal() -> None:
+    """A miss carries, as a short code, why the nearest candidate was refused; a hit carries none."""
+    world = World(FixedEmbedder({"nearest": 0.99, "next": 0.95}))
+    empty = world.ask().refusal
+    world.remember("nearest", similarity_floor=1.0)
+    missed = world.ask().refusal
+    world.remember("next")
+
+    assert (None, "below_the_floor_of_the_entry", None) == (empty, missed, world.ask().refusal)
+
+
+def test_hit_does_not_extend_a_life() -> None:
+    """An entry ends when its time is over, however often it was served; serving it writes nothing."""
+    world = World()
+    world.remember("What is Python?", expires_at=NOW_MS // 1000 + 10)
+    world.store.broken = {"put", "evict", "clear"}
+    served = []
+    for _ in range(11):
+        served.append((world.ask().hit is not None, world.ask(REWORDED).hit is not None))
+        world.clock.advance(1000)
+
+    assert [(True, True)] * 10 + [(False, False)] == served
+
+
 def test_expired_exact_entry() -> None:
     """An exact entry is served until its second of expiry, and not from then on."""
     world = World()

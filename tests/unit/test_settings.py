@@ -39,7 +39,7 @@ REQUIRED: dict[type[Settings], dict[str, str]] = {
         "CLOUD_BASE_URL": "https://api.example.com/v1",
         "CLOUD_API_KEY_SECRET": "key",
     },
-    CacheLookupSettings: {"CACHE_TABLE": "c", "JOB_TABLE": "j"},
+    CacheLookupSettings: {"CACHE_TABLE": "c", "JOB_TABLE": "j", "USAGE_TABLE": "u", "ROLLUP_TABLE": "r"},
     InferSettings: {
         "CACHE_TABLE": "c",
         "JOB_TABLE": "j",
@@ -99,7 +99,7 @@ def test_defaults() -> None:
 def test_given_values() -> None:
     """Numbers, paths and words are parsed out of text."""
     given = {"CACHE_SIMILARITY_THRESHOLD": "0.9", "CACHE_TTL_HOURS": "0.5", "MODEL_DIR": "/models/x"}
-    settings = CacheLookupSettings.from_env({"CACHE_TABLE": "c", "JOB_TABLE": "j"} | given)
+    settings = CacheLookupSettings.from_env(REQUIRED[CacheLookupSettings] | given)
 
     assert (0.9, 0.5, Path("/models/x")) == (
         settings.cache_similarity_threshold,

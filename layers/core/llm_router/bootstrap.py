@@ -11,6 +11,7 @@ from botocore.config import Config
 
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
 from llm_router.adapters.dynamodb_conversations import DynamoConversationStore
+from llm_router.adapters.dynamodb_feedback import DynamoFeedbackStore
 from llm_router.adapters.dynamodb_idempotency import DynamoIdempotencyStore
 from llm_router.adapters.dynamodb_job_reader import DynamoJobReader
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
@@ -160,6 +161,11 @@ def semantic_cache(settings: CacheSettings) -> SemanticCache:
 def cache_store(table: str) -> DynamoCacheStore:
     """Return the cache's table."""
     return DynamoCacheStore(dynamodb(), table)
+
+
+def feedback_store(cache_table: str, usage_table: str) -> DynamoFeedbackStore:
+    """Return what was said of answers, in the cache table, counted in the usage table."""
+    return DynamoFeedbackStore(dynamodb(), cache_table=cache_table, usage_table=usage_table)
 
 
 def job_store(job_table: str, usage_table: str) -> DynamoJobStore:

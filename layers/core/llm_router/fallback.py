@@ -15,7 +15,7 @@ Of those that help the first in the job's own order is asked. A forced model has
 from typing import Final
 
 from llm_router.errors import ModelError, ModelTimeoutError, ModelUnavailableError
-from llm_router.models import Job, Target
+from llm_router.models import Answer, Job, Target
 
 CLOUD_PREFIX: Final = "cloud/"
 
@@ -28,6 +28,14 @@ def is_cloud(model: str) -> bool:
 def targets(job: Job) -> tuple[Target, ...]:
     """Return every model that may answer a job, its own first."""
     return (Target(model=job.model, namespace=job.namespace, max_tokens=job.max_tokens), *job.fallbacks)
+
+
+def home(job: Job, answer: Answer) -> str | None:
+    """Return the partition of the cache that a model's answer to a job belongs to.
+
+    None when the fallback of a request that was cancelled answered one that had joined it, and has no such.
+    """
+    return {target.model: target.namespace for target in targets(job)}.get(answer.fallback or job.model)
 
 
 def cloud_target(job: Job) -> Target | None:

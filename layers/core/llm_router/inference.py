@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, StoreError
 from llm_router.estimates import Pace
-from llm_router.fallback import cloud_target, is_cloud, successor, targets
+from llm_router.fallback import cloud_target, home, is_cloud, successor
 from llm_router.jobs import CANCELLED, answer_from_cache, cancelled, failed, settle, succeeded, usage_record
 from llm_router.metering import Meter
 from llm_router.models import Answer, CacheTier, Failure, Generation, Job, Spent
@@ -218,12 +218,13 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             return
         if answer.done_reason != "stop" or not answer.text.strip():
             return
-        namespace = {target.model: target.namespace for target in targets(job)}.get(answer.fallback or job.model)
+        namespace = home(job, answer)
         if namespace is None:
-            return  # the fallback of a request that was cancelled answered one that had joined it, and has no such
+            return
         now_ms = job.finished_at_ms or self.clock()
         ttl_hours = min(self.cache_ttl_hours, job.cache_ttl_hours or self.cache_ttl_hours)
         entry = CacheEntry(
+            tenant=job.tenant,
             namespace=namespace,
             entry_id=job.entry_id,
             prompt=canonicalise(job.prompt),
@@ -231,7 +232,8 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             model=answer.model,
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
-            created_at_ms=now_ms,
+            # By its beginning: of two generations for one question the later one knows more, however long it took.
+            created_at_ms=job.created_at_ms if job.started_at_ms is None else job.started_at_ms,
             expires_at=int((now_ms + ttl_hours * MS_PER_HOUR) // 1000),
         )
         try:

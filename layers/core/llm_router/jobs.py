@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from llm_router.costs import Costs
 from llm_router.errors import NotFoundError
-from llm_router.models import Answer, Failure, Job, JobStatus, Spent, UsageRecord
+from llm_router.models import Answer, Failure, FeedbackVerdict, Job, JobStatus, Spent, UsageRecord
 from llm_router.ports import Clock, JobStore
 from llm_router.semantic_cache import Hit
 
@@ -45,6 +45,7 @@ def answer_from_cache(hit: Hit, costs: Costs, *, fallback: str | None = None, sp
         output_tokens=entry.output_tokens,
         tier=hit.tier,
         similarity=hit.similarity,
+        cache_entry_id=entry.public_id,
         fallback=fallback,
         busy_ms=spent.busy_ms,
         actual_nano_usd=spent.actual_nano_usd,
@@ -70,12 +71,24 @@ def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
         joined=joined,
         fallback=answer is not None and answer.fallback is not None,
         tokens_estimated=answer is not None and answer.tokens_estimated,
+        refusal=job.refusal,
         input_tokens=answer.input_tokens if answer else 0,
         output_tokens=answer.output_tokens if answer else 0,
         busy_ms=spent.busy_ms if spent else 0,
         latency_ms=job.latency_ms,
         actual_nano_usd=spent.actual_nano_usd if spent else 0,
         baseline_nano_usd=answer.baseline_nano_usd if answer else 0,
+    )
+
+
+def feedback_record(job: Job, verdict: FeedbackVerdict, now_ms: int) -> UsageRecord:
+    """Return the second record of a request: what was said of its answer, on the day it was said."""
+    return replace(
+        usage_record(job),
+        request_id=f"{job.job_id}#feedback",
+        day=utc_day(now_ms),
+        finished_at_ms=now_ms,
+        verdict=verdict,
     )
 
 

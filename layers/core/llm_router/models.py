@@ -66,6 +66,23 @@ class ChatRequest(CacheQuestion, frozen=True, kw_only=True, forbid_unknown_field
     ] = MAX_WAIT_SECONDS
 
 
+class FeedbackVerdict(StrEnum):
+    """What a caller says of an answer."""
+
+    WRONG = "wrong"
+    RIGHT = "right"
+
+
+class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /api/v1/feedback`."""
+
+    request_id: Annotated[str, Meta(max_length=64, description="The `request_id` of the answer.")]
+    verdict: FeedbackVerdict
+    comment: Annotated[str, Meta(max_length=2000, description="For people; kept for a year, never logged.")] | None = (
+        None
+    )
+
+
 class ClassifyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST /api/v1/classify`."""
 
@@ -198,6 +215,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     done_reason: str = "stop"
     tier: CacheTier | None = None
     similarity: float | None = None
+    cache_entry_id: str | None = None
+    """Public id of the cache entry it came from; None when a model gave it."""
     fallback: str | None = None
     """The configured model that was asked in place of the job's own, if any."""
     tokens_estimated: bool = False
@@ -253,6 +272,8 @@ class Job(Struct, frozen=True, kw_only=True):
     expected_load_ms: int = 0
     """Share of `expected_ms` that loading the model takes; 0 when it was in memory."""
     degraded: tuple[str, ...] = ()
+    refusal: str | None = None
+    """Why the nearest stored answer was not served, as a short code; None when there was none near, or one was."""
     worker: str | None = None
     """Who runs it; nobody else may finish it while the lease holds."""
     lease_until_ms: int = 0
@@ -280,7 +301,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class UsageRecord(Struct, frozen=True, kw_only=True):
-    """What one finished request used: no prompt and no answer in it. Append-only."""
+    """What one finished request used, or what its caller said of it: no prompt and no answer in it. Append-only."""
 
     request_id: str
     tenant: str
@@ -299,6 +320,10 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     """Whether another model than the one the question was meant for answered."""
     tokens_estimated: bool = False
     """Whether the cloud did not tell the tokens, and they were estimated from the length of the texts."""
+    refusal: str | None = None
+    """Why the nearest stored answer was not served."""
+    verdict: FeedbackVerdict | None = None
+    """Present in the second record of a request, which counts what was said of the answer and nothing else."""
     input_tokens: int = 0
     output_tokens: int = 0
     busy_ms: int = 0

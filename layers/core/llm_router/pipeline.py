@@ -80,6 +80,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             no_store=no_store,
             cache_ttl_hours=request.cache_ttl_hours,
             degraded=lookup.degraded,
+            refusal=lookup.refusal,
         )
         if lookup.hit is not None:
             return self._record(self._with_stored_answer(job, lookup.hit), conversation)

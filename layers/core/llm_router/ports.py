@@ -91,6 +91,7 @@ class Box(Protocol):
 class CacheEntry(Struct, frozen=True, kw_only=True):
     """A stored answer."""
 
+    tenant: str
     namespace: str
     entry_id: str
     prompt: str
@@ -101,9 +102,27 @@ class CacheEntry(Struct, frozen=True, kw_only=True):
     output_tokens: int
     similarity_floor: float = 0.0
     """A semantic hit on this entry needs at least this cosine similarity."""
+    complaints: int = 0
+    """How many callers found the answer wrong for their question; searches do not bring it."""
     created_at_ms: int
+    """When its generation began."""
     expires_at: int
     """Epoch seconds."""
+
+    @property
+    def public_id(self) -> str:
+        """Return the id that callers see: an entry's key alone would not tell its namespace."""
+        return f"{self.namespace}.{self.entry_id}"
+
+
+class Census(Struct, frozen=True, kw_only=True):
+    """What a tenant's cache holds."""
+
+    entries: int
+    """Stored answers that could be served now."""
+    complete: bool
+    """False when there were too many to count them all."""
+    oldest_created_at_ms: int | None
 
 
 class Candidate(Struct, frozen=True):
@@ -125,8 +144,28 @@ class CacheStore(Protocol):
     def nearest(self, namespace: str, embedding: Sequence[float], limit: int) -> Sequence[Candidate]:
         """Return up to `limit` entries of the namespace, most similar first, expired or not."""
 
-    def put(self, entry: CacheEntry, embedding: Sequence[float] | None) -> None:
-        """Store an entry; without an embedding it is found by its exact key only."""
+    def put(self, entry: CacheEntry, embedding: Sequence[float] | None) -> bool:
+        """Store an entry; without an embedding it is found by its exact key only.
+
+        It takes the place of an older one with the same key and keeps that one's similarity floor, which is about the
+        question; complaints, which are about the answer, begin anew. Returns False when the stored one is not older, or
+        was evicted since this one's generation began.
+        """
+
+    def evict(self, tenant: str, namespace: str, entry_id: str, now_ms: int) -> bool:
+        """Remove a tenant's entry, so that no answer of a generation begun before comes in its place.
+
+        Returns False when the tenant has no such entry.
+        """
+
+    def is_refused(self, namespace: str, asked: str, answered: str) -> bool:
+        """Whether a complaint keeps two prompts, by their entry ids in any order, from sharing an answer."""
+
+    def clear(self, tenant: str, now_ms: int) -> int:
+        """Increase the number that is part of the tenant's namespaces, and return it."""
+
+    def census(self, tenant: str, now_ms: int) -> Census:
+        """Count the entries stored since the tenant's cache was last cleared that have not expired."""
 
 
 class JobInLine(Struct, frozen=True, kw_only=True):

@@ -17,6 +17,20 @@ OVERDUE_MS: Final = 60_000
 _CANCELLED: Final = Failure(code=CANCELLED, message="the request was cancelled")
 
 
+def owned(jobs: JobStore, job_id: str, tenant: str) -> Job:
+    """Return a request of the tenant's as it stands.
+
+    Raises:
+        NotFoundError: it is unknown, expired, or another tenant's.
+    """
+    if not is_request_id(job_id):
+        raise NotFoundError("no such request")
+    job = jobs.get(job_id)
+    if job.tenant != tenant:
+        raise NotFoundError("no such request")
+    return job
+
+
 class Requests(Struct, frozen=True):
     """Requests of one tenant's at a time; looking at one that is stuck gets it going again."""
 
@@ -30,12 +44,7 @@ class Requests(Struct, frozen=True):
         Raises:
             NotFoundError: it is unknown, expired, or another tenant's.
         """
-        if not is_request_id(job_id):
-            raise NotFoundError("no such request")
-        job = self.jobs.get(job_id)
-        if job.tenant != tenant:
-            raise NotFoundError("no such request")
-        return self.revive(job)
+        return self.revive(owned(self.jobs, job_id, tenant))
 
     def cancel(self, job_id: str, tenant: str) -> Job:
         """End a request, or have its worker end it, and return it as it stands; a finished one stays as it is.

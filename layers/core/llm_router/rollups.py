@@ -1,14 +1,22 @@
 """Turns usage records into counters, and counters into reports; integers all the way."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from llm_router.models import JobStatus, UsageRecord
-from llm_router.ports import RollupKey
+from llm_router.ports import Rollup, RollupKey, RollupStore
 
 LATENCY_BUCKETS_MS: Final = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 240_000)
 """Upper bounds, inclusive; slower requests fall into `latency_ms_inf`."""
+
+
+REFUSED: Final = "refused_"
+"""Begins the names of the counters of refused candidates; the reason follows."""
+_READERS: Final = 8
 
 
 def rollup_key(record: UsageRecord) -> RollupKey:
@@ -25,6 +33,8 @@ def rollup_key(record: UsageRecord) -> RollupKey:
 
 def counters(record: UsageRecord) -> dict[str, int]:
     """Return what a record adds to its row; zeros are left out."""
+    if record.verdict is not None:
+        return {f"{record.verdict}_{record.tier or 'generated'}_reports": 1}
     added = {
         "requests": 1,
         f"{record.status}_requests": 1,
@@ -39,6 +49,10 @@ def counters(record: UsageRecord) -> dict[str, int]:
     if record.status is JobStatus.SUCCEEDED:
         added[_origin(record)] = 1
         added["fallback_requests"] = int(record.fallback)
+    if record.tier is not None:
+        added["hit_baseline_nano_usd"] = record.baseline_nano_usd
+    if record.refusal is not None:
+        added[f"{REFUSED}{record.refusal}"] = 1
     return {name: count for name, count in added.items() if count}
 
 
@@ -48,6 +62,16 @@ def total(rows: Iterable[Mapping[str, int]]) -> Counter[str]:
     for row in rows:
         sums.update(row)
     return sums
+
+
+def recent(store: RollupStore, tenant: str, days: int, now_ms: int) -> tuple[Sequence[str], Sequence[Rollup]]:
+    """Return the last `days` UTC days, today included, oldest first, and all rows of the tenant in them."""
+    today = datetime.fromtimestamp(now_ms / 1000, tz=UTC).date()
+    names = [(today - timedelta(days=back)).isoformat() for back in reversed(range(days))]
+    # A day is a partition of its own; a year of them one after the other would take longer than a caller waits.
+    with ThreadPoolExecutor(_READERS) as readers:
+        days_of_rows = readers.map(partial(store.day, tenant), names)
+        return names, [row for rows in days_of_rows for row in rows]
 
 
 def _origin(record: UsageRecord) -> str:

@@ -3,6 +3,7 @@
 WHO asks and WHAT must be equal are hashed into a namespace; only what the prompt MEANS is compared by vector.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -18,6 +19,7 @@ from llm_router.prompt import entry_id, sha256_hex
 
 CANDIDATES: Final = 5
 MS_PER_HOUR: Final = 3_600_000
+_NOT_OF_A_CODE: Final = re.compile(r"[^a-z0-9]+")
 
 
 class Scope(Struct, frozen=True, kw_only=True, array_like=True):
@@ -57,6 +59,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What became of one candidate of the semantic tier."""
 
     entry_id: str
+    """The entry as `DELETE /api/v1/cache/{entry_id}` names it."""
     similarity: float
     served: bool
     reason: str
@@ -84,6 +87,13 @@ class Lookup(Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...] = ()
     degraded: tuple[str, ...] = ()
     """Parts that failed and made this a miss: `cache`, `embedder`, `cache_index`."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Return, as a short code, why the nearest candidate was refused; None when one was served or none was near."""
+        if self.hit is not None or not self.verdicts:
+            return None
+        return _NOT_OF_A_CODE.sub("_", self.verdicts[0].reason.lower())
 
 
 class SemanticCache:
@@ -180,10 +190,14 @@ class SemanticCache:
             return replace(missed, degraded=(*missed.degraded, "cache_index"))
         verdicts: list[Verdict] = []
         for candidate in candidates:
-            reason = self._refusal(candidate, canonical, min_similarity)
+            try:
+                reason = self._refusal(candidate, canonical, min_similarity)
+                reason = reason or self._complaint(candidate, missed.entry_id)
+            except StoreError:
+                return replace(missed, verdicts=tuple(verdicts), degraded=(*missed.degraded, "cache"))
             verdicts.append(
                 Verdict(
-                    entry_id=candidate.entry.entry_id,
+                    entry_id=candidate.entry.public_id,
                     similarity=candidate.similarity,
                     served=reason is None,
                     reason=reason or "accepted",
@@ -197,11 +211,18 @@ class SemanticCache:
     def _refusal(self, candidate: Candidate, canonical: str, min_similarity: float) -> str | None:
         """Return why a candidate may not be served; the threshold comes first because it is the cheapest test."""
         entry, similarity = candidate.entry, candidate.similarity
-        if similarity < max(self._threshold, min_similarity, entry.similarity_floor):
+        if similarity < max(self._threshold, min_similarity):
             return "below the similarity threshold"
+        if similarity < entry.similarity_floor:
+            return "below the floor of the entry"
         if not self._live(entry):
             return "expired"
         return self._verifier.refusal(canonical, entry.prompt, similarity)
+
+    def _complaint(self, candidate: Candidate, asked: str) -> str | None:
+        """Return that somebody called this pair wrong; the last test, because it is the only one that reads a table."""
+        entry = candidate.entry
+        return "reported as wrong" if self._store.is_refused(entry.namespace, asked, entry.entry_id) else None
 
     def _live(self, entry: CacheEntry) -> bool:
         """Tell whether an entry may still be served; DynamoDB deletes expired items only after hours."""

@@ -171,6 +171,8 @@ class CacheLookupSettings(RoutingSettings, CacheSettings):
     """Settings of `cache_lookup`."""
 
     job_table: str
+    usage_table: str
+    rollup_table: str
 
 
 @dataclass(frozen=True, kw_only=True)

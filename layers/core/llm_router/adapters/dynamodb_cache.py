@@ -1,20 +1,24 @@
 """The cache table: answers by exact key, and by vector through the table's own vector index."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
+from botocore.exceptions import ClientError
 
-from llm_router.adapters.dynamodb import from_item, store_errors, to_item
-from llm_router.errors import StoreError
-from llm_router.ports import CacheEntry, Candidate
+from llm_router.adapters.cache_items import FIELDS, decimal, entry_of, evicting, key_of, pair_id, storing
+from llm_router.adapters.dynamodb import is_condition_failure, store_errors
+from llm_router.ports import CacheEntry, Candidate, Census
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
 
 VECTOR_INDEX: Final = "prompt-embedding"
+TENANT_INDEX: Final = "tenant-age"
+CENSUS_PAGES: Final = 5
+"""A page is 1 MB of the index, some 5,000 entries."""
 _GENERATION_ENTRY: Final = "generation"
-_FIELDS: Final = CacheEntry.__struct_fields__
 
 
 class DynamoCacheStore:
@@ -26,13 +30,14 @@ class DynamoCacheStore:
 
     def generation(self, tenant: str) -> int:
         """Return the number that clearing the tenant's cache increases; 0 at first."""
-        item = self._get(_tenant_partition(tenant), _GENERATION_ENTRY, ("generation",))
+        # Consistent, because whoever has cleared the cache must not get an old answer a moment later.
+        item = self._get(_tenant_partition(tenant), _GENERATION_ENTRY, ("generation",), consistent=True)
         return int(item["generation"]["N"]) if item else 0
 
     def get(self, namespace: str, entry_id: str, *, consistent: bool = False) -> CacheEntry | None:
         """Return the entry with this exact key, expired or not; `consistent` sees a write of a moment ago."""
-        item = self._get(namespace, entry_id, _FIELDS, consistent=consistent)
-        return _entry(item) if item else None
+        item = self._get(namespace, entry_id, (*FIELDS, "evicted_at_ms"), consistent=consistent)
+        return entry_of(item) if item else None
 
     def nearest(self, namespace: str, embedding: Sequence[float], limit: int) -> Sequence[Candidate]:
         """Return up to `limit` entries of the namespace, most similar first, expired or not.
@@ -44,22 +49,81 @@ class DynamoCacheStore:
             found = self._client.search_vectors(
                 TableName=self._table,
                 IndexName=VECTOR_INDEX,
-                SearchVector=[{"N": digits} for digits in _digits(embedding)],
+                SearchVector=[decimal(value) for value in embedding],
                 TopK=limit,
                 SearchConditionExpression="namespace = :namespace",
                 ExpressionAttributeValues={":namespace": {"S": namespace}},
             )
-        return [Candidate(_entry(result["Item"]), 1 - result["Score"]) for result in found["SearchResults"]]
+        near = [(entry_of(result["Item"]), 1 - result["Score"]) for result in found["SearchResults"]]
+        return [Candidate(entry, similarity) for entry, similarity in near if entry is not None]
 
-    def put(self, entry: CacheEntry, embedding: Sequence[float] | None) -> None:
-        """Store an entry; without an embedding it is found by its exact key only."""
-        numbers = {"similarity_floor": {"N": format(entry.similarity_floor, ".9g")}}
-        values = {name: value for name, value in msgspec.structs.asdict(entry).items() if name not in numbers}
-        item = to_item(values) | numbers
-        if embedding is not None:
-            item["embedding"] = {"L": [{"N": digits} for digits in _digits(embedding)]}
-        with store_errors("writing to the cache"):
-            self._client.put_item(TableName=self._table, Item=item)
+    def put(self, entry: CacheEntry, embedding: Sequence[float] | None) -> bool:
+        """Store an entry; without an embedding it is found by its exact key only.
+
+        Returns False when the stored one is not older, or was evicted since this one's generation began.
+        """
+        return self._update("writing to the cache", storing(self._table, entry, embedding))
+
+    def evict(self, tenant: str, namespace: str, entry_id: str, now_ms: int) -> bool:
+        """Remove a tenant's entry; return False when the tenant has no such entry."""
+        update = evicting(self._table, key_of(namespace, entry_id), now_ms)
+        update["ConditionExpression"] = "#tenant = :tenant"
+        update["ExpressionAttributeValues"] = {**update["ExpressionAttributeValues"], ":tenant": {"S": tenant}}
+        return self._update("evicting from the cache", update)
+
+    def is_refused(self, namespace: str, asked: str, answered: str) -> bool:
+        """Whether a complaint keeps two prompts, by their entry ids in any order, from sharing an answer."""
+        return self._get(namespace, pair_id(asked, answered), ("entry_id",), consistent=True) is not None
+
+    def clear(self, tenant: str, now_ms: int) -> int:
+        """Increase the number that is part of the tenant's namespaces, and return it.
+
+        The item has no time to live: were it forgotten, entries of the first generation would be found again.
+        """
+        with store_errors("clearing the cache"):
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key=key_of(_tenant_partition(tenant), _GENERATION_ENTRY),
+                UpdateExpression="SET cleared_at_ms = :now ADD #generation :one",
+                ExpressionAttributeNames={"#generation": "generation"},
+                ExpressionAttributeValues={":now": {"N": str(now_ms)}, ":one": {"N": "1"}},
+                ReturnValues="UPDATED_NEW",
+            )
+        return int(answer["Attributes"]["generation"]["N"])
+
+    def census(self, tenant: str, now_ms: int) -> Census:
+        """Count the entries stored since the tenant's cache was last cleared that have not expired."""
+        cleared = self._get(_tenant_partition(tenant), _GENERATION_ENTRY, ("cleared_at_ms",))
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=TENANT_INDEX,
+            KeyConditionExpression="tenant = :tenant AND created_at_ms > :cleared",
+            FilterExpression="expires_at > :now",
+            ProjectionExpression="created_at_ms",
+            ExpressionAttributeValues={
+                ":tenant": {"S": tenant},
+                ":cleared": cleared["cleared_at_ms"] if cleared else {"N": "0"},
+                ":now": {"N": str(now_ms // 1000)},
+            },
+        )
+        with store_errors("counting the cache"):
+            counted = list(islice(pages, CENSUS_PAGES))
+        items = [item for page in counted for item in page["Items"]]
+        return Census(
+            entries=len(items),
+            complete="LastEvaluatedKey" not in counted[-1],
+            oldest_created_at_ms=int(items[0]["created_at_ms"]["N"]) if items else None,
+        )
+
+    def _update(self, what: str, update: "UpdateTypeDef") -> bool:
+        with store_errors(what):
+            try:
+                self._client.update_item(**update)
+            except ClientError as error:
+                if is_condition_failure(error):
+                    return False
+                raise
+        return True
 
     def _get(
         self, namespace: str, entry_id: str, fields: Sequence[str], *, consistent: bool = False
@@ -68,7 +132,7 @@ class DynamoCacheStore:
         with store_errors("reading the cache"):
             answer = self._client.get_item(
                 TableName=self._table,
-                Key={"namespace": {"S": namespace}, "entry_id": {"S": entry_id}},
+                Key=key_of(namespace, entry_id),
                 # Without the projection every read would carry 384 numbers that nobody looks at.
                 ProjectionExpression=", ".join(names),
                 ExpressionAttributeNames=names,
@@ -80,16 +144,3 @@ class DynamoCacheStore:
 def _tenant_partition(tenant: str) -> str:
     # Namespaces are hex digests, so this can never be one.
     return f"tenant#{tenant}"
-
-
-def _digits(embedding: Sequence[float]) -> list[str]:
-    """Return numbers with the nine digits that carry a float32 exactly."""
-    return [format(value, ".9g") for value in embedding]
-
-
-def _entry(item: Any) -> CacheEntry:
-    try:
-        return msgspec.convert(from_item(item), CacheEntry)
-    except msgspec.ValidationError as error:
-        # Written by a version with other fields; it expires within the time to live.
-        raise StoreError("reading the cache failed") from error

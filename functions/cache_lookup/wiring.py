@@ -1,0 +1,39 @@
+"""Builds what looks into the cache and what takes feedback."""
+
+from functools import lru_cache
+
+from cache_lookup.complaints import Complaints
+from cache_lookup.inspection import Inspector
+from llm_router import bootstrap
+from llm_router.classification import RuleClassifier
+from llm_router.routing import Router
+from llm_router.settings import CacheLookupSettings, environment
+
+
+@lru_cache
+def inspector() -> Inspector:
+    """Build the inspector once per environment."""
+    settings = CacheLookupSettings.from_env(environment())
+    return Inspector(
+        cache=bootstrap.semantic_cache(settings),
+        conversations=bootstrap.conversations(settings.job_table),
+        store=bootstrap.cache_store(settings.cache_table),
+        rollups=bootstrap.rollup_store(settings.rollup_table),
+        classifier=RuleClassifier(),
+        router=Router.from_settings(settings),
+        clock=bootstrap.now_ms,
+        threshold=settings.cache_similarity_threshold,
+        ttl_hours=settings.cache_ttl_hours,
+    )
+
+
+@lru_cache
+def complaints() -> Complaints:
+    """Build what takes feedback once per environment."""
+    settings = CacheLookupSettings.from_env(environment())
+    return Complaints(
+        jobs=bootstrap.job_store(settings.job_table, settings.usage_table),
+        cache=bootstrap.cache_store(settings.cache_table),
+        store=bootstrap.feedback_store(settings.cache_table, settings.usage_table),
+        clock=bootstrap.now_ms,
+    )
