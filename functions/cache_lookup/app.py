@@ -5,11 +5,10 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from cache_lookup.wiring import complaints, inspector
+from cache_lookup.wiring import inspector, take_feedback
 from llm_router import api
 from llm_router.models import CacheQuestion, FeedbackRequest
-from llm_router.observability import count, count_degraded
-from llm_router.responses import FeedbackResponse
+from llm_router.observability import count_degraded
 from llm_router.settings import environment, on_lambda
 
 app = api.create_api()
@@ -49,10 +48,7 @@ def evict(entry_id: str) -> Response[str]:
 @app.post("/api/v1/feedback")
 def feedback() -> Response[str]:
     """Take what the caller says of an answer."""
-    taken, is_new = complaints().take(tenant(), api.parse_body(app.current_event.raw_event, FeedbackRequest))
-    if is_new:
-        count("Feedback", verdict=taken.verdict, tier=taken.tier or "generated")
-    return api.respond(FeedbackResponse.of(taken))
+    return api.respond(take_feedback(tenant(), api.parse_body(app.current_event.raw_event, FeedbackRequest)))
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Builds what looks into the cache and what takes feedback."""
+"""Builds what looks into the cache and what takes feedback, and counts feedback."""
 
 from functools import lru_cache
 
@@ -6,6 +6,9 @@ from cache_lookup.complaints import Complaints
 from cache_lookup.inspection import Inspector
 from llm_router import bootstrap
 from llm_router.classification import RuleClassifier
+from llm_router.models import FeedbackRequest
+from llm_router.observability import count
+from llm_router.responses import FeedbackResponse
 from llm_router.routing import Router
 from llm_router.settings import CacheLookupSettings, environment
 
@@ -37,3 +40,11 @@ def complaints() -> Complaints:
         store=bootstrap.feedback_store(settings.cache_table, settings.usage_table),
         clock=bootstrap.now_ms,
     )
+
+
+def take_feedback(tenant: str, said: FeedbackRequest) -> FeedbackResponse:
+    """Take what a caller says of an answer, and count it the first time it is said."""
+    taken, is_new = complaints().take(tenant, said)
+    if is_new:
+        count("Feedback", verdict=taken.verdict, tier=taken.tier or "generated")
+    return FeedbackResponse.of(taken)

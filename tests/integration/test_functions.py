@@ -21,12 +21,12 @@ from llm_router.adapters.dynamodb import to_item
 from llm_router.adapters.onnx_embedder import OnnxEmbedder
 from llm_router.box import same_model
 from llm_router.errors import ConfigError
-from llm_router.jobs import utc_day
+from llm_router.jobs import succeeded, usage_record, utc_day
 from llm_router.models import CacheQuestion, CacheTier, UsageRecord
 from llm_router.semantic_cache import SemanticCache
 from probe.app import lambda_handler as probe
 from status.app import lambda_handler as status
-from tests.builders import TINY, Context, body_of, http_event, make_entry, make_usage
+from tests.builders import TINY, Context, body_of, http_event, make_answer, make_entry, make_job, make_usage
 from tests.integration.conftest import MODEL, ROOT, TEMPLATE, Cloud, Deploy
 from tests.loading import load_event
 
@@ -216,6 +216,54 @@ def test_cache_stats(cloud: Cloud, deploy: Deploy) -> None:
         fine[name] for name in ("similarity_threshold", "ttl_hours", "embedder_version", "generation", "degraded")
     )
     assert ["cache"] == broken["degraded"]
+
+
+def test_feedback(cloud: Cloud, deploy: Deploy, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong hit is noted, counted in a metric once, and lets the entry go; the comment is in no log."""
+    deploy("CacheLookupFunction")
+    said = {"request_id": f"req_{'0' * 32}", "verdict": "wrong", "comment": "about snakes"}
+    unknown = cache_lookup(http_event("feedback", said), Context())
+    answer = make_answer(tier=CacheTier.EXACT, entry_id=make_entry().entry_id)
+    job = succeeded(make_job(said["request_id"]), answer, bootstrap.now_ms())
+    bootstrap.job_store("JobTable", "UsageTable").record(job, usage_record(job))
+    bootstrap.cache_store("CacheTable").put(make_entry(), None)
+    first, again = (cache_lookup(http_event("feedback", said), Context()) for _ in range(2))
+    output = capsys.readouterr().out
+
+    assert [404, 200, 200] == [response["statusCode"] for response in (unknown, first, again)]
+    assert first["body"] == again["body"]
+    assert (True, "exact", make_entry().public_id) == tuple(
+        body_of(first)[name] for name in ("evicted", "cache_tier", "entry_id")
+    )
+    assert 1 == output.count('"Feedback":')
+    assert "snakes" not in output
+    assert bootstrap.cache_store("CacheTable").get("ns", make_entry().entry_id) is None
+    assert 2 == cloud.dynamodb.scan(TableName="UsageTable")["Count"]
+
+
+def test_bad_feedback(deploy: Deploy) -> None:
+    """Only wrong and right are verdicts, and a comment has its limit."""
+    deploy("CacheLookupFunction")
+    said = {"request_id": f"req_{'0' * 32}", "verdict": "wrong"}
+    responses = [
+        cache_lookup(http_event("feedback", said | odd), Context())
+        for odd in ({"verdict": "meh"}, {"comment": "x" * 2001}, {"tenant": "other"})
+    ]
+
+    assert [(422, "verdict"), (422, "comment"), (422, "tenant")] == [
+        (response["statusCode"], body_of(response)["error"]["field"]) for response in responses
+    ]
+
+
+def test_clear_and_evict(cloud: Cloud, deploy: Deploy) -> None:
+    """The sample events clear the cache, and do not find the entry that nobody stored."""
+    deploy("CacheLookupFunction")
+    cleared, evicted = (cache_lookup(load_event(name), Context()) for name in ("cache-clear", "cache-evict"))
+    cloud.dynamodb.delete_table(TableName="CacheTable")
+    broken = [cache_lookup(load_event(name), Context())["statusCode"] for name in ("cache-clear", "cache-evict")]
+
+    assert (200, 1, 404) == (cleared["statusCode"], body_of(cleared)["generation"], evicted["statusCode"])
+    assert [503, 503] == broken
 
 
 def test_probe_and_models(deploy: Deploy, ollama: OllamaStandIn) -> None:
