@@ -223,7 +223,7 @@ def test_feedback(cloud: Cloud, deploy: Deploy, capsys: pytest.CaptureFixture[st
     deploy("CacheLookupFunction")
     said = {"request_id": f"req_{'0' * 32}", "verdict": "wrong", "comment": "about snakes"}
     unknown = cache_lookup(http_event("feedback", said), Context())
-    answer = make_answer(tier=CacheTier.EXACT, entry_id=make_entry().entry_id)
+    answer = make_answer(tier=CacheTier.EXACT, cache_entry_id=make_entry().public_id)
     job = succeeded(make_job(said["request_id"]), answer, bootstrap.now_ms())
     bootstrap.job_store("JobTable", "UsageTable").record(job, usage_record(job))
     bootstrap.cache_store("CacheTable").put(make_entry(), None)
