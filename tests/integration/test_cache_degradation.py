@@ -159,21 +159,15 @@ def test_answer_that_cannot_be_stored(deploy: Deploy, capsys: pytest.CaptureFixt
     assert ["cache_write"] == counted(capsys)
 
 
-def test_answer_that_is_stored_later(cloud: Cloud, deploy: Deploy, capsys: pytest.CaptureFixture[str]) -> None:
-    """In the queue such an answer's message comes again, until the cache has taken it."""
+def test_answer_that_the_queue_cannot_store(deploy: Deploy, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such an answer is no reason to run its message again: its caller has it."""
     deploy("ChatFunction")
     job_id = ask(wait_seconds=0)["request_id"]
     deploy("InferFunction")
     (record,) = load_event("infer")["Records"]
-    event = {"Records": [record | {"body": json.dumps({"job_id": job_id})}]}
-    heal = refuse(bootstrap.dynamodb(), "PutItem", "ThrottlingException")
-    refused = infer(event, Context())
-    heal()
-    stored = infer(event, Context())
-    deploy("ChatFunction")
+    refuse(bootstrap.dynamodb(), "PutItem", "ThrottlingException")
+    result = infer({"Records": [record | {"body": json.dumps({"job_id": job_id})}]}, Context())
 
-    assert [{"itemIdentifier": record["messageId"]}] == refused["batchItemFailures"]
-    assert {"batchItemFailures": []} == stored
-    assert "exact" == ask()["cache_tier"]
+    assert {"batchItemFailures": []} == result
+    assert "succeeded" == bootstrap.job_store("JobTable", "UsageTable").get(job_id).status
     assert ["cache_write"] == counted(capsys)
-    assert 2 == cloud.dynamodb.scan(TableName="UsageTable")["Count"]

@@ -362,10 +362,24 @@ def test_inline_with_a_cache_that_takes_nothing() -> None:
     """An answer that the cache refuses is still the caller's."""
     world = inline_world()
     world.store.broken = {"put"}
-    job = world.submit()
+    job = world.jobs.get(world.submit().job_id)
 
     assert (JobStatus.SUCCEEDED, "A language.") == (job.status, job.answer and job.answer.text)
     assert JobStatus.SUCCEEDED == world.jobs.usage["req_1"].status
+
+
+def test_inline_that_fails_after_the_answer() -> None:
+    """A table that fails once the answer is written costs nobody the answer."""
+    world = inline_world()
+
+    def run_and_fail(job_id: str) -> None:
+        world.pipeline.dispatch(job_id)
+        raise StoreError("the flight was not closed")
+
+    pipeline = replace(world.pipeline, dispatch=run_and_fail)
+    job = pipeline.submit(make_request(), tenant="default", source=Source.HTTP)
+
+    assert (JobStatus.SUCCEEDED, "A language.") == (job.status, job.answer and job.answer.text)
 
 
 def test_box_that_is_down() -> None:

@@ -55,7 +55,7 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
 
         The job's end and its usage record are one transaction; the cache entry, the requests that joined, and the
         end of the joining follow, and are repeated when a crash came between. An answer that the cache does not take
-        still reaches everybody who joined.
+        is lost to the cache, and to nobody else.
 
         Raises:
             ConflictError: another worker is on it.
@@ -67,10 +67,8 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             job = self._finish(self._begin(job_id), deadline_ms)
         if not job.status.finished:
             return job
-        try:
-            self._remember(job)
-        finally:
-            heir = settle(self.jobs, job, self.clock)
+        self._remember(job)
+        heir = settle(self.jobs, job, self.clock)
         if heir is not None:  # it joined a request that was cancelled, and has no message of its own
             self.run(heir, deadline_ms=deadline_ms)
         return job
@@ -240,4 +238,3 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             self.cache.put(entry, job.embedding)
         except StoreError as error:
             self.on_cache_error(error)
-            raise
