@@ -150,7 +150,7 @@ def test_embedder_in_a_look_up(deploy: Deploy, capsys: pytest.CaptureFixture[str
 def test_answer_that_cannot_be_stored(deploy: Deploy, capsys: pytest.CaptureFixture[str]) -> None:
     """An answer that the cache does not take reaches its caller, and is counted."""
     deploy("ChatFunction", INFERENCE_MODE="inline")
-    heal = refuse(bootstrap.dynamodb(), "PutItem", "ThrottlingException")
+    heal = refuse(bootstrap.dynamodb(), "UpdateItem", "ThrottlingException")
     first = ask()
     heal()
     again = ask()
@@ -165,7 +165,7 @@ def test_answer_that_the_queue_cannot_store(deploy: Deploy, capsys: pytest.Captu
     job_id = ask(wait_seconds=0)["request_id"]
     deploy("InferFunction")
     (record,) = load_event("infer")["Records"]
-    refuse(bootstrap.dynamodb(), "PutItem", "ThrottlingException")
+    refuse(bootstrap.dynamodb(), "UpdateItem", "ThrottlingException")
     result = infer({"Records": [record | {"body": json.dumps({"job_id": job_id})}]}, Context())
 
     assert {"batchItemFailures": []} == result
