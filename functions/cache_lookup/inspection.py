@@ -48,7 +48,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
         complexity = self.classifier.classify(canonical).complexity
         model = self.router.route(complexity, question.chars, question.force_model).model
         conversation = self.conversations.read(tenant, question.conversation_id)
-        history = fitting(conversation, model, question)
+        history = fitting(conversation.turns, model, question) if conversation else ()
         found = self.cache.lookup(tenant, question, model, canonical=canonical, history=history)
         hit = found.hit
         return LookupResponse(

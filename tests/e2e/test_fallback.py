@@ -91,3 +91,16 @@ def test_cloud_answers_while_the_box_is_down(stack: Stack) -> None:
         assert cost / 1e9 == pytest.approx(answer["actual_cost"])
     assert (0, "exact", True, 0.0) == (asked_again, again["cache_tier"], again["fallback"], again["actual_cost"])
     assert {"BOOL": True} == stack.record(again["request_id"])["fallback"]
+
+
+def test_conversation_goes_on_in_the_cloud(stack: Stack) -> None:
+    """The cloud is sent the turn that the box answered, and its own answers as well."""
+    first = stack.answer("What is a lute?", conversation_id="lute")
+    with stack.box.refusing():
+        second = stack.answer("Who plays it?", conversation_id="lute")
+    stack.open_circuit()
+    third = stack.answer("Where?", conversation_id="lute")
+    talk = ["What is a lute?", first["response"], "Who plays it?", second["response"], "Where?"]
+
+    assert [False, True, True] == [answer["fallback"] for answer in (first, second, third)]
+    assert [talk[:3], talk] == [call.contents for call in stack.cloud.calls[-2:]]

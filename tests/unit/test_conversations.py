@@ -84,11 +84,17 @@ def test_newest_turns(said: tuple[Turn, ...], bound: int) -> None:
 def test_turns_that_fit(said: tuple[Turn, ...], model: str, message: str, system_prompt: str | None) -> None:
     """Turns, instruction, question and a usual answer stay within the model's context; the end of the turns is sent."""
     request = make_request(message, system_prompt=system_prompt)
-    sent = fitting(Conversation(tenant="t", conversation_id="c", turns=said), model, request)
+    sent = fitting(said, model, request)
     beside = message_tokens(message) + message_tokens(system_prompt or "") + answer_limit_tokens(model)
 
     assert sent == said[len(said) - len(sent) :]
     assert sent == () or tokens_of(sent) + beside <= context_tokens(model)
+
+
+@given(turns)
+def test_cloud_gets_what_is_kept(said: tuple[Turn, ...]) -> None:
+    """A cloud model's context holds every turn there is."""
+    assert said == fitting(said, "cloud/gpt-4o-mini", make_request())
 
 
 @given(turns)
@@ -118,7 +124,6 @@ def test_single_question() -> None:
         pass
 
     assert conversation is None
-    assert () == fitting(conversation, TINY, make_request())
 
 
 def test_answers_become_turns() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from contextlib import nullcontext
 
 import pytest
+from msgspec.structs import replace
 
 from llm_router.costs import price_book
 from llm_router.errors import (
@@ -16,7 +17,7 @@ from llm_router.errors import (
 )
 from llm_router.inference import InferenceRunner
 from llm_router.metering import BoxMeter, CloudMeter
-from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, ModelCall, Spent, Target
+from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, ModelCall, Spent, Target, Turn
 from llm_router.models import Generation as Said
 from tests.builders import COSTS, TINY, make_entry, make_generation, make_job
 from tests.fakes import NOW_MS, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
@@ -85,6 +86,18 @@ class World:
     def places(self) -> list[str]:
         """Return the partitions that answers are stored in."""
         return [namespace for namespace, _ in self.store.entries]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_turns_for_a_fallback(turns: int) -> None:
+    """Every model is sent as many of the newest turns as its place was made for."""
+    history = (Turn("One?", "Two."), Turn("Three?", "Four."))
+    fallbacks = (replace(OTHER, turns=turns), CLOUD)
+    world = World((MISSING,), (make_generation(),), history=history, fallbacks=fallbacks)
+    world.run()
+    sent = {name: model.calls[0].history for name, model in world.box.models.items()}
+
+    assert {TINY: history, OTHER.model: history[2 - turns :]} == sent
 
 
 def test_other_local_model() -> None:

@@ -643,3 +643,20 @@ def test_escalation_that_fails() -> None:
 
     assert JobStatus.FAILED is world.jobs.usage["req_1"].status
     assert [] == world.jobs.followers(world.jobs.get("req_1"))
+
+
+def test_fallbacks_get_the_turns_that_fit_them() -> None:
+    """A fallback with a smaller context is sent fewer turns, in a place that says so; the cloud is sent them all."""
+    world = world_with_cloud()
+    for number in range(4):
+        world.answer(world.submit(f"{number} {COMPLEX * 12}", conversation_id="c", force_model=LARGE))
+    request = make_request(COMPLEX, conversation_id="c")
+    job = world.pipeline.submit(request, tenant="default", source=Source.HTTP)
+    other, cloud = job.fallbacks
+    place = world.pipeline.cache.lookup(
+        "default", request, OTHER, canonical=COMPLEX, history=job.history[-other.turns :]
+    )
+
+    assert (LARGE, 4, 4) == (job.model, len(job.history), cloud.turns)
+    assert 0 < other.turns < 4
+    assert place.namespace == other.namespace

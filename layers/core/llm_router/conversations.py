@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from llm_router.box import answer_limit_tokens, context_tokens
 from llm_router.errors import ConflictError, NotFoundError, PromptTooLongError, RouterError, StoreError
+from llm_router.fallback import is_cloud
 from llm_router.models import CacheQuestion, Job, Turn
 from llm_router.ports import Clock, Conversation, ConversationStore
 
@@ -39,12 +40,15 @@ def newest(turns: tuple[Turn, ...], tokens: int) -> tuple[Turn, ...]:
     return turns[kept:]
 
 
-def fitting(conversation: Conversation | None, model: str, question: CacheQuestion) -> tuple[Turn, ...]:
-    """Return the last turns that fit a model's context beside a question, its instruction and a usual answer."""
-    if conversation is None:
-        return ()
+def fitting(turns: tuple[Turn, ...], model: str, question: CacheQuestion) -> tuple[Turn, ...]:
+    """Return the last turns that fit a model's context beside a question, its instruction and a usual answer.
+
+    What is kept of a conversation fits a cloud model.
+    """
+    if is_cloud(model):
+        return turns
     taken = message_tokens(question.message) + message_tokens(question.system_prompt or "")
-    return newest(conversation.turns, context_tokens(model) - answer_limit_tokens(model) - taken)
+    return newest(turns, context_tokens(model) - answer_limit_tokens(model) - taken)
 
 
 def continued(turns: tuple[Turn, ...], last: Job) -> tuple[Turn, ...]:

@@ -27,7 +27,8 @@ def is_cloud(model: str) -> bool:
 
 def targets(job: Job) -> tuple[Target, ...]:
     """Return every model that may answer a job, its own first."""
-    return (Target(model=job.model, namespace=job.namespace, max_tokens=job.max_tokens), *job.fallbacks)
+    own = Target(model=job.model, namespace=job.namespace, max_tokens=job.max_tokens, turns=len(job.history))
+    return (own, *job.fallbacks)
 
 
 def home(job: Job, answer: Answer) -> str | None:

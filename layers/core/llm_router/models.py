@@ -203,6 +203,8 @@ class Target(Struct, frozen=True, kw_only=True):
     namespace: str
     """Partition of the cache that its answer belongs to."""
     max_tokens: int
+    turns: int = 0
+    """How many of the job's earlier turns it is sent: the newest, as many as fit its context."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

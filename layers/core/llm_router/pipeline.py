@@ -53,7 +53,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         route = self.router.route(complexity, request.chars, request.force_model)
         model = route.model
         conversation = self.conversations.read(tenant, request.conversation_id, job_id)
-        history = fitting(conversation, model, request)
+        history = fitting(conversation.turns, model, request) if conversation else ()
         lookup = self.cache.lookup(
             tenant, request, model, canonical=canonical, history=history, read=not request.skip_cache
         )
@@ -101,8 +101,13 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         return job
 
     def _fallback(self, model: str, lookup: Lookup, request: ChatRequest) -> Target:
-        namespace = replace(lookup.scope, model=model).namespace()
-        return Target(model=model, namespace=namespace, max_tokens=request.max_tokens or answer_limit_tokens(model))
+        history = fitting(lookup.scope.history, model, request)
+        return Target(
+            model=model,
+            namespace=replace(lookup.scope, model=model, history=history).namespace(),
+            max_tokens=request.max_tokens or answer_limit_tokens(model),
+            turns=len(history),
+        )
 
     def _is_box_down(self, job: Job) -> bool:
         """Tell whether the cloud is to be asked at once.

@@ -39,7 +39,7 @@ class Work:
             model=self.asked.model,
             prompt=self.job.prompt,
             system_prompt=self.job.system_prompt,
-            history=self.job.history,
+            history=self.job.history[len(self.job.history) - self.asked.turns :],
             max_tokens=self.asked.max_tokens,
             temperature=self.job.temperature,
         )
