@@ -13,7 +13,8 @@ from llm_router.breaker import Admission
 from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback, FeedbackStore
-from llm_router.models import Generation, Job, JobStatus, ModelCall, UsageRecord
+from llm_router.jobs import is_set_aside
+from llm_router.models import Failure, Generation, Job, JobStatus, ModelCall, UsageRecord
 from llm_router.ports import (
     Box,
     BoxSighting,
@@ -40,6 +41,7 @@ NOW_MS: Final = 1_700_000_000_000
 DIMENSIONS: Final = 384
 FLIGHT_LEASE_MS: Final = 15 * 60 * 1000
 JOB_LIFE_MS: Final = 24 * 3600 * 1000
+_NOBODYS: Final = {"worker": None, "lease_until_ms": 0}
 _FILLERS: Final = frozenset({"a", "an", "is", "of", "please", "s", "tell", "the", "me", "what"})
 
 
@@ -278,7 +280,7 @@ class FakeJobStore:
         job = self.get(job_id)
         is_mine = job.status is JobStatus.RUNNING and job.worker == worker
         is_free = (is_mine or self._is_abandoned(job)) and job.escalated == in_cloud
-        waits = job.status is JobStatus.QUEUED or (in_cloud and job.status is JobStatus.ESCALATED)
+        waits = job.status is JobStatus.QUEUED or (job.status is JobStatus.ESCALATED if in_cloud else is_set_aside(job))
         if not waits and not is_free:
             raise ConflictError("the request is finished or in other hands")
         return self._change(
@@ -288,6 +290,9 @@ class FakeJobStore:
             lease_until_ms=lease_until_ms,
             started_at_ms=self._clock(),
             escalated=in_cloud,
+            attempts=job.attempts + (job.worker != worker),
+            failure=None,
+            finished_at_ms=None,
         )
 
     def escalate(self, job: Job) -> None:
@@ -307,6 +312,30 @@ class FakeJobStore:
             lease_until_ms=0,
             partial_text="",
         )
+
+    def give_back(self, job: Job) -> None:
+        """Let a running job wait for the next worker."""
+        self._check("give_back")
+        stored = self.get(job.job_id)
+        if stored.status is not JobStatus.RUNNING or stored.worker != job.worker:
+            raise ConflictError("the request is finished or in other hands")
+        attempts = stored.attempts - 1
+        if stored.escalated:
+            self._change(stored, attempts=attempts, lease_until_ms=0)
+            return
+        self._change(stored, status=JobStatus.QUEUED, attempts=attempts, **_NOBODYS, started_at_ms=None)
+
+    def set_aside(self, job: Job, failure: Failure) -> None:
+        """End a job for now, and keep it for two weeks."""
+        self._check("set_aside")
+        stored = self.get(job.job_id)
+        is_mine = stored.status is JobStatus.RUNNING and stored.worker == job.worker
+        is_free = (is_mine or self._is_abandoned(stored)) and not stored.escalated
+        if stored.status is not JobStatus.QUEUED and not is_free:
+            raise ConflictError("the request is finished or in other hands")
+        now_ms = self._clock()
+        self._change(stored, status=JobStatus.FAILED, failure=failure, finished_at_ms=now_ms, attempts=0, **_NOBODYS)
+        self._expires_at_ms[job.job_id] = now_ms + 14 * JOB_LIFE_MS
 
     def renew(self, job: Job, *, lease_until_ms: int, partial_text: str | None = None) -> Job:
         """Keep a running job for its worker."""

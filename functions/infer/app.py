@@ -10,11 +10,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from infer.wiring import handle, scheduler
 from llm_router import bootstrap
+from llm_router.inference import MAX_STARTS
 from llm_router.observability import failures_logged
 from llm_router.settings import environment, on_lambda
 
 SPARE_MS: Final = 10_000
 """Left of the function's time for writing down what a generation came to."""
+MAX_RECEIVES: Final = MAX_STARTS + 1
+"""How often the queue delivers a message; the last time tells that every worker died, or sets the job aside."""
 
 
 class JobMessage(msgspec.Struct, frozen=True):
@@ -29,7 +32,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 
     def run(record: SQSRecord) -> None:
         with failures_logged("a job", message_id=record.message_id):
-            handle(msgspec.json.decode(record.body, type=JobMessage).job_id, deadline_ms)
+            job_id = msgspec.json.decode(record.body, type=JobMessage).job_id
+            is_last = int(record.attributes.approximate_receive_count) >= MAX_RECEIVES
+            handle(job_id, deadline_ms, is_last=is_last)
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event, run, processor, context)

@@ -10,12 +10,13 @@ one out. A job's own message is not given up before the job has ended, in whosev
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from llm_router.box import BoxState, same_model
 from llm_router.errors import ConflictError, ModelError, NotFoundError, RouterError, StoreError
+from llm_router.jobs import is_set_aside
 from llm_router.models import Job, JobStatus
 from llm_router.ports import Box, Clock, JobInLine, JobStore
 
@@ -27,20 +28,31 @@ LOOKED_AT: Final = 50
 _LOOK_AGAIN_SECONDS: Final = 1.0
 
 
+class RunJob(Protocol):
+    """Runs a job until a deadline, as `InferenceRunner.run`."""
+
+    def __call__(self, job_id: str, deadline_ms: int, *, is_last: bool = False) -> object:
+        """Run the job, the last time that anybody does by himself or not."""
+
+
 class Scheduler(Struct, frozen=True, kw_only=True):
     """Decides what one worker does next; every decision is confirmed by starting the job, which only one worker can."""
 
     jobs: JobStore
     box: Box
-    run_job: Callable[[str, int], object]
-    """Runs a job until a deadline, as `InferenceRunner.run`."""
+    run_job: RunJob
     clock: Clock
     sleep: Callable[[float], object]
     on_error: Callable[[RouterError], object]
     """Told what went wrong while a job was passed over; it is run then."""
 
-    def run(self, job_id: str, *, deadline_ms: int) -> None:
+    def run(self, job_id: str, *, deadline_ms: int, is_last: bool = False) -> None:
         """Run a message's job, perhaps after others, and return when it has ended.
+
+        Args:
+            job_id: The job.
+            deadline_ms: Epoch milliseconds at which the worker's time is over.
+            is_last: Whether the message comes for the last time.
 
         Raises:
             ConflictError: another worker has been on it until the deadline.
@@ -54,7 +66,7 @@ class Scheduler(Struct, frozen=True, kw_only=True):
         while not self._is_over(job := self.jobs.get(job_id)):
             if job.status is not JobStatus.RUNNING or job.lease_until_ms < self.clock():
                 with suppress(ConflictError):
-                    self.run_job(job_id, deadline_ms)
+                    self.run_job(job_id, deadline_ms, is_last=is_last)
                     return
             # Whoever runs it may have no message of it; should that worker die, this one takes the job up.
             if self.clock() >= deadline_ms:
@@ -89,9 +101,14 @@ class Scheduler(Struct, frozen=True, kw_only=True):
     def _is_over(self, job: Job) -> bool:
         """Whether a job has ended, and everything after its end is done, or is the cloud's to do.
 
-        Closing the flight comes last.
+        Closing the flight comes last; a cancelled job may have left it to an heir, who has no message of his own.
         """
-        return job.escalated or (job.status.finished and job.flight is not None and self.jobs.leader(job) != job.job_id)
+        if job.escalated:
+            return True
+        if not job.status.finished or is_set_aside(job) or job.flight is None:
+            return False
+        leader = self.jobs.leader(job)
+        return leader is None or (leader != job.job_id and job.status is not JobStatus.CANCELLED)
 
 
 def preferred(waiting: Iterable[JobInLine], model: str, state: BoxState, *, left_ms: int) -> Iterable[str]:

@@ -30,17 +30,17 @@ def scheduler() -> Scheduler:
     )
 
 
-def handle(job_id: str, deadline_ms: int) -> None:
+def handle(job_id: str, deadline_ms: int, *, is_last: bool) -> None:
     """Run the job of a message; one that has expired is forgotten."""
     try:
-        scheduler().run(job_id, deadline_ms=deadline_ms)
+        scheduler().run(job_id, deadline_ms=deadline_ms, is_last=is_last)
     except NotFoundError:
         logger().warning("job has expired", extra={"job_id": job_id})
 
 
-def run_job(job_id: str, deadline_ms: int) -> None:
+def run_job(job_id: str, deadline_ms: int, *, is_last: bool = False) -> None:
     """Run one job, and count what it came to where that is no answer."""
-    job = runner().run(job_id, deadline_ms=deadline_ms)
+    job = runner().run(job_id, deadline_ms=deadline_ms, is_last=is_last)
     if job.escalated:
         logger().warning("job is left to the cloud", extra={"job_id": job_id})
         count("JobEscalated")

@@ -89,6 +89,8 @@ OPERATIONS: Final = (
                 "The idempotency key was used with another body, a request of the conversation is on its way, or "
                 "another call cancelled the request."
             ),
+            502: "The model gave no usable answer, or every worker that began the request was lost: `worker_lost`.",
+            503: "Not possible right now. What is `set_aside` is kept for the operator, and may be answered yet.",
         },
     ),
     Operation(

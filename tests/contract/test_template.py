@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from infer.app import MAX_RECEIVES
 from infra.local.intrinsics import Intrinsic, Resolver
 from infra.local.resources import StreamEvent
 from infra.local.template import load_template
 from llm_router import bootstrap
+from llm_router.adapters.job_items import SET_ASIDE_TTL_SECONDS
 from llm_router.settings import Settings
 from tests.contract.sam_template import CLOUD, DOCUMENT, ROOT, TEMPLATE, events, resources, target
 
@@ -189,6 +191,15 @@ def test_queue_sources(name: str, source: dict[str, Any]) -> None:
     assert queue["VisibilityTimeout"] >= 6 * FUNCTIONS[name]["Timeout"]
     assert queue["RedrivePolicy"]["maxReceiveCount"] >= 3
     assert QUEUES[dead_letters]["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+
+
+def test_last_delivery_of_a_job() -> None:
+    """`infer` knows which delivery is the last, and keeps a job it sets aside as long as its message is kept."""
+    queue = QUEUES["InferenceQueue"]
+    dead_letters = QUEUES[target(queue["RedrivePolicy"]["deadLetterTargetArn"])]
+
+    assert MAX_RECEIVES == queue["RedrivePolicy"]["maxReceiveCount"]
+    assert SET_ASIDE_TTL_SECONDS == dead_letters["MessageRetentionPeriod"]
 
 
 def test_probe_of_the_breaker_outlasts_the_worker() -> None:

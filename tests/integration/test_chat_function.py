@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chat.app import lambda_handler as chat
+from infer.app import MAX_RECEIVES
 from infer.app import lambda_handler as infer
 from infra.local.ollama_exchange import Behaviour, Fault
 from infra.local.ollama_stand_in import OllamaStandIn
@@ -48,9 +49,11 @@ def message(*bodies: str) -> dict[str, Any]:
     return {"Records": [record | {"messageId": str(number), "body": body} for number, body in enumerate(bodies)]}
 
 
-def job_message(job_id: str) -> dict[str, Any]:
+def job_message(job_id: str, *, received: int = 1) -> dict[str, Any]:
     """Return an SQS event for a job."""
-    return message(json.dumps({"job_id": job_id}))
+    event = message(json.dumps({"job_id": job_id}))
+    event["Records"][0]["attributes"]["ApproximateReceiveCount"] = str(received)
+    return event
 
 
 def store_of(clock: SettableClock | None = None) -> DynamoJobStore:
@@ -306,6 +309,31 @@ def test_broken_message(deploy: Deploy, body: str) -> None:
 
     assert {"batchItemFailures": [{"itemIdentifier": "0"}]} == infer(message(body, '{"job_id": "good"}'), Context())
     assert JobStatus.SUCCEEDED == store_of().get("good").status
+
+
+def test_last_delivery(cloud: Cloud, deploy: Deploy) -> None:
+    """A job that a table refuses waits for its next delivery, fails with a reason after the last, and stays redrivable.
+
+    Every refusal is reported, so that the message ends in the dead-letter queue.
+    """
+    deploy("InferFunction")
+    store_of().open(make_job(JOB_ID))
+    table = cloud.dynamodb.describe_table(TableName="UsageTable")["Table"]
+    cloud.dynamodb.delete_table(TableName="UsageTable")
+    reports, states = [], []
+    for received in (1, MAX_RECEIVES - 1, MAX_RECEIVES):
+        reports.append(infer(job_message(JOB_ID, received=received), Context()))
+        states.append(store_of().get(JOB_ID).status)
+    aside = store_of().get(JOB_ID).failure
+    definition = {name: table[name] for name in ("TableName", "KeySchema", "AttributeDefinitions")}
+    cloud.dynamodb.create_table(**definition, BillingMode="PAY_PER_REQUEST")
+
+    assert [{"batchItemFailures": [{"itemIdentifier": "0"}]}] * 3 == reports
+    assert [JobStatus.QUEUED, JobStatus.QUEUED, JobStatus.FAILED] == states
+    assert "set_aside" == (aside and aside.code)
+    assert [{"batchItemFailures": []}] * 2 == [infer(job_message(JOB_ID), Context()) for _ in range(2)]
+    assert JobStatus.SUCCEEDED is store_of().get(JOB_ID).status
+    assert 1 == count_items(cloud, "UsageTable")
 
 
 def test_function_with_little_time(deploy: Deploy, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from llm_router.adapters.dynamodb_flights import FLIGHT_LEASE_MS
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.job_items import JOB_TTL_SECONDS, USAGE_TTL_SECONDS
 from llm_router.errors import ConflictError, NotFoundError
-from llm_router.jobs import failed, succeeded, usage_record
+from llm_router.jobs import SET_ASIDE, failed, succeeded, usage_record
 from llm_router.models import CacheTier, Failure, Job, JobStatus, Spent, UsageRecord
 from llm_router.ports import JobInLine, JobStore
 from tests.builders import make_answer, make_job
@@ -18,6 +18,7 @@ from tests.integration.conftest import Cloud
 
 JOB_LIFE_MS = JOB_TTL_SECONDS * 1000
 FAILURE = Failure(code="model_timeout", message="too late")
+ASIDE = Failure(code=SET_ASIDE, message="kept")
 
 
 class Home:
@@ -176,8 +177,8 @@ def test_start(store: JobStore) -> None:
     store.open(job)
     started = store.start("req_1", worker="w", lease_until_ms=NOW_MS + 10)
 
-    running = replace(job, status=JobStatus.RUNNING, worker="w", lease_until_ms=NOW_MS + 10, started_at_ms=NOW_MS)
-    assert running == started == store.get("req_1")
+    running = {"status": JobStatus.RUNNING, "worker": "w", "lease_until_ms": NOW_MS + 10, "started_at_ms": NOW_MS}
+    assert replace(job, **running, attempts=1) == started == store.get("req_1")
 
 
 def test_start_twice(store: JobStore, clock: SettableClock) -> None:
@@ -561,3 +562,111 @@ def test_escalated_job_can_be_ended(home: Home) -> None:
         home.store.start("req_1", worker="w", lease_until_ms=NOW_MS + 1000, in_cloud=True)
 
     assert (True, ["req_1"]) == (ended, list(home.usage()))
+
+
+def test_attempts_of_workers_that_die(store: JobStore, clock: SettableClock) -> None:
+    """Every worker that takes a job up is counted, until one that lives gives it back."""
+    store.open(make_job())
+    for worker in "abc":
+        start(store, worker=worker)
+        clock.advance(11)
+    last = store.start("req_1", worker="d", lease_until_ms=clock() + 10)
+    store.give_back(last)
+
+    assert (4, ["req_1"]) == (last.attempts, names(store))
+    assert replace(make_job(), attempts=3) == store.get("req_1")
+    assert 4 == start(store, worker="e").attempts
+
+
+def test_job_of_the_cloud(store: JobStore, clock: SettableClock) -> None:
+    """A job that a worker of the cloud gives back stays the cloud's, is free at once, and is not the operator's."""
+    store.open(make_job())
+    store.escalate(make_job())
+    job = store.start("req_1", worker="a", lease_until_ms=NOW_MS + 10, in_cloud=True)
+    store.give_back(job)
+    given = store.get("req_1")
+    with pytest.raises(ConflictError):
+        store.set_aside(make_job(), ASIDE)
+    again = store.start("req_1", worker="b", lease_until_ms=clock() + 10, in_cloud=True)
+
+    assert (JobStatus.RUNNING, 0, 0) == (given.status, given.attempts, given.lease_until_ms)
+    assert 1 == again.attempts
+
+
+def test_only_its_worker_gives_a_job_back(store: JobStore, clock: SettableClock) -> None:
+    """A job that waits, is finished, or has another worker meanwhile, is not given back."""
+    store.open(make_job())
+    late = start(store, worker="late")
+    clock.advance(11)
+    store.start("req_1", worker="other", lease_until_ms=clock() + 10)
+    with pytest.raises(ConflictError):
+        store.give_back(late)
+    with pytest.raises(ConflictError):
+        store.give_back(make_job())
+
+    assert "other" == store.get("req_1").worker
+
+
+@pytest.mark.parametrize("stands", ["waiting", "at work", "abandoned"])
+def test_set_aside(home: Home, clock: SettableClock, stands: str) -> None:
+    """A job that is set aside has failed for its caller, leaves no record, keeps its text, and lives for two weeks."""
+    store = home.store
+    store.open(make_job())
+    job = make_job() if stands == "waiting" else start(store)
+    if stands != "waiting":
+        store.renew(job, lease_until_ms=NOW_MS + 10, partial_text="A ")
+    if stands == "abandoned":
+        clock.advance(11)
+        job = make_job()
+    store.set_aside(job, ASIDE)
+    now_ms = clock()
+    clock.advance(14 * JOB_LIFE_MS - 1000)
+    kept = store.get("req_1")
+
+    assert (JobStatus.FAILED, ASIDE, now_ms) == (kept.status, kept.failure, kept.finished_at_ms)
+    assert (None, 0) == (kept.worker, kept.attempts)
+    assert ("" if stands == "waiting" else "A ") == kept.partial_text
+    assert {} == home.usage()
+    clock.advance(1000)
+    with pytest.raises(NotFoundError):
+        store.get("req_1")
+
+
+def test_redriven_job(home: Home) -> None:
+    """A job that was set aside can be begun again, and ends with one record; what failed for good cannot."""
+    store = home.store
+    store.open(make_job())
+    store.set_aside(start(store), ASIDE)
+    again = start(store, worker="next")
+    finished = finish(store, succeeded(again, make_answer(), NOW_MS))
+
+    assert (JobStatus.RUNNING, None, None, 1) == (again.status, again.failure, again.finished_at_ms, again.attempts)
+    assert finished
+    assert (JobStatus.SUCCEEDED, None) == (store.get("req_1").status, store.get("req_1").failure)
+    assert ["req_1"] == list(home.usage())
+    with pytest.raises(ConflictError):
+        start(store, worker="late")
+
+
+def test_set_aside_in_other_hands(store: JobStore) -> None:
+    """A job that another worker holds, that is finished, or that is unknown, is not set aside."""
+    store.open(make_job())
+    store.open(make_job("done"))
+    finish(store, failed(make_job("done"), FAILURE, NOW_MS))
+    start(store, worker="other")
+    for job in (make_job(), make_job(worker="mine"), make_job("done")):
+        with pytest.raises(ConflictError):
+            store.set_aside(job, ASIDE)
+
+    assert [JobStatus.RUNNING, JobStatus.FAILED] == [store.get(name).status for name in ("req_1", "done")]
+    with pytest.raises((ConflictError, NotFoundError)):
+        store.set_aside(make_job("unknown"), ASIDE)
+
+
+def test_set_aside_is_not_finished_by_others(home: Home) -> None:
+    """A job that was set aside is ended by who takes it up again, and by nobody who only looks at it."""
+    home.store.open(make_job())
+    home.store.set_aside(make_job(), ASIDE)
+
+    assert not finish(home.store, failed(make_job(), FAILURE, NOW_MS))
+    assert {} == home.usage()

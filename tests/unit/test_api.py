@@ -343,7 +343,15 @@ def test_every_error_has_a_status() -> None:
 
 @pytest.mark.parametrize(
     ("code", "status"),
-    [("model_timeout", 504), ("model_not_found", 503), ("store_error", 503), ("cancelled", 409), ("unheard_of", 502)],
+    [
+        ("model_timeout", 504),
+        ("model_not_found", 503),
+        ("store_error", 503),
+        ("cancelled", 409),
+        ("set_aside", 503),
+        ("worker_lost", 502),
+        ("unheard_of", 502),
+    ],
 )
 def test_failure_status(code: str, status: int) -> None:
     """A job's failure has the status of its error; an unknown one is the model's."""

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from infer.scheduling import OWN_TIME_MS, PASSED_OVER_MS, Scheduler
 from llm_router.box import BoxState, ResidentModel
 from llm_router.errors import ConflictError, ModelUnavailableError, NotFoundError, RouterError, StoreError
-from llm_router.jobs import cancelled, usage_record
+from llm_router.jobs import SET_ASIDE, cancelled, usage_record
 from llm_router.models import Failure, Job, JobStatus
 from tests.builders import make_job
-from tests.fakes import NOW_MS, FakeBox, FakeJobStore, SettableClock
+from tests.fakes import FLIGHT_LEASE_MS, NOW_MS, FakeBox, FakeJobStore, SettableClock
 
 TINY, LLAMA, THIRD = MODELS = ("ollama/tinyllama", "ollama/llama3.2", "ollama/phi")
 DEADLINE_MS = NOW_MS + 890_000
@@ -58,6 +58,7 @@ class World:
         self.meanwhile: Step = lambda _: None
         self.in_other_hands: set[str] = set()
         self.naps = 0
+        self.tried: list[str] = []
 
     @property
     def order(self) -> list[str]:
@@ -72,8 +73,9 @@ class World:
         self.jobs.open(job)
         return job
 
-    def run_job(self, job_id: str, deadline_ms: int) -> None:
+    def run_job(self, job_id: str, deadline_ms: int, *, is_last: bool = False) -> None:
         """Answer a job in the time it takes."""
+        self.tried.append(job_id)
         if job_id in self.in_other_hands:
             raise ConflictError("in other hands")
         if self.jobs.get(job_id).status.finished:
@@ -241,6 +243,33 @@ def test_duplicate_of_a_finished_job() -> None:
     world.jobs.close_flight(job, followers=[])
 
     assert ["tiny"] == world.message("tiny")
+
+
+@pytest.mark.parametrize("is_taken_over", [False, True])
+def test_redriven_job(*, is_taken_over: bool) -> None:
+    """A job that was set aside is run, also when an equal request has its flight by now."""
+    world = World()
+    job = world.add("tiny", TINY, flight="tiny")
+    world.jobs.set_aside(job, Failure(code=SET_ASIDE, message="kept"))
+    if is_taken_over:
+        world.clock.advance(FLIGHT_LEASE_MS + 1)
+        world.add("other", TINY, flight="tiny", created_at_ms=world.clock())
+    world.message("tiny")
+
+    assert ["tiny"] == world.tried
+
+
+def test_cancelled_job_with_an_heir() -> None:
+    """The message of a cancelled job, whose flight has gone to an heir, is not given up before he is looked at."""
+    world = World()
+    leader = world.add("leader", TINY, flight="tiny")
+    world.add("heir", TINY, flight="tiny")
+    ended = cancelled(leader, Failure(code="cancelled", message="cancelled"), NOW_MS)
+    world.jobs.finish(ended, usage_record(ended))
+    world.jobs.hand_over(leader)
+    world.message("leader")
+
+    assert ["leader"] == world.tried
 
 
 def test_message_of_a_job_in_other_hands_is_kept() -> None:

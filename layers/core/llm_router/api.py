@@ -37,7 +37,7 @@ STATUS: Final[dict[type[RouterError], int]] = {
 }
 """What each error is in HTTP; a subclass without an entry has its base's, and 500 stands for everything else."""
 
-_BY_CODE: Final = {kind.code: status for kind, status in STATUS.items()} | {jobs.CANCELLED: 409}
+_BY_CODE: Final = {kind.code: status for kind, status in STATUS.items()} | {jobs.CANCELLED: 409, jobs.SET_ASIDE: 503}
 _AT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _NAMED_FIELD = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]+)`")
 _JSON_TYPE = re.compile(r"\s*application/json\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*", re.IGNORECASE)

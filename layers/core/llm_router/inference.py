@@ -11,9 +11,19 @@ from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, StoreError
 from llm_router.estimates import Pace
 from llm_router.fallback import cloud_target, home, is_cloud, successor
-from llm_router.jobs import CANCELLED, answer_from_cache, cancelled, failed, settle, succeeded, usage_record
+from llm_router.jobs import (
+    CANCELLED,
+    SET_ASIDE,
+    answer_from_cache,
+    cancelled,
+    failed,
+    is_set_aside,
+    settle,
+    succeeded,
+    usage_record,
+)
 from llm_router.metering import Meter
-from llm_router.models import Answer, CacheTier, Failure, Generation, Job, Spent
+from llm_router.models import Answer, CacheTier, Failure, Generation, Job, JobStatus, Spent
 from llm_router.ports import CacheEntry, CacheStore, Clock, JobStore, LanguageModel, StatusStore
 from llm_router.prompt import canonicalise
 from llm_router.semantic_cache import MS_PER_HOUR, Hit
@@ -22,6 +32,9 @@ from llm_router.work import CancelledError, EscalatedError, Work
 PROGRESS_EVERY_MS: Final = 1000
 LEASE_MS: Final = 30_000
 """A worker that has not been heard of for so long is taken for dead."""
+MAX_STARTS: Final = 5
+"""How many workers may die over a job before it is taken for their killer."""
+_SET_ASIDE: Final = Failure(code=SET_ASIDE, message="the request could not be worked on; it is kept for the operator")
 
 Heartbeat = Callable[[Work], AbstractContextManager[object]]
 """Renews the lease of the work's job while the model is silent."""
@@ -48,7 +61,7 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
     in_cloud: bool = False
     """Whether `model` is the cloud's, and the jobs to run are those left to it."""
 
-    def run(self, job_id: str, *, deadline_ms: int) -> Job:
+    def run(self, job_id: str, *, deadline_ms: int, is_last: bool = False) -> Job:
         """Answer a job and return it as it ended, or as it was left to the cloud.
 
         May be called any number of times for the same job.
@@ -57,21 +70,58 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         end of the joining follow, and are repeated when a crash came between. An answer that the cache does not take
         is lost to the cache, and to nobody else.
 
+        Args:
+            job_id: The job, perhaps one that was set aside.
+            deadline_ms: Epoch milliseconds after which no byte of the answer is waited for.
+            is_last: Whether nobody will call again by himself; a job that a table refuses is then set aside.
+
         Raises:
             ConflictError: another worker is on it.
             NotFoundError: the job has expired.
             StoreError: a table failed; call again.
         """
         job = self.jobs.get(job_id)
-        if not job.status.finished:
-            job = self._finish(self._begin(job_id), deadline_ms)
+        if not job.status.finished or is_set_aside(job):
+            job = self._attempt(job, deadline_ms, is_last=is_last)
         if not job.status.finished:
             return job
         self._remember(job)
         heir = settle(self.jobs, job, self.clock)
-        if heir is not None:  # it joined a request that was cancelled, and has no message of its own
-            self.run(heir, deadline_ms=deadline_ms)
+        if job.status is JobStatus.CANCELLED:  # who joined it has no message of his own
+            heir = heir or self._successor(job)
+        if heir is not None:
+            with suppress(ConflictError):  # whoever was faster is at it
+                self.run(heir, deadline_ms=deadline_ms, is_last=is_last)
         return job
+
+    def _successor(self, job: Job) -> str | None:
+        """Return who leads instead of a cancelled job: an heir whose worker may have died."""
+        leader = self.jobs.leader(job)
+        if leader is None or leader == job.job_id:
+            return None
+        return leader if self.jobs.get(leader).escalated == self.in_cloud else None
+
+    def _attempt(self, job: Job, deadline_ms: int, *, is_last: bool) -> Job:
+        """Run a job to its end, or leave it to the next attempt when a table refuses it."""
+        work = None
+        try:
+            work = self._begin(job.job_id)
+            if work.job.attempts > MAX_STARTS:
+                failure = self._failure(work, "worker_lost", "every worker that began the request was lost")
+                return self._end(failed(work.job, failure, self.clock()))
+            return self._finish(work, deadline_ms)
+        except StoreError:
+            self._leave(work.job if work else job, is_last=is_last)
+            raise
+
+    def _leave(self, job: Job, *, is_last: bool) -> None:
+        """Leave a job to the next attempt, or to the operator."""
+        # Where this fails, too, the job waits for its lease to end, and the next look finds it overdue.
+        with suppress(StoreError, ConflictError):
+            if is_last:
+                self.jobs.set_aside(job, _SET_ASIDE)
+            else:
+                self.jobs.give_back(job)
 
     def _begin(self, job_id: str) -> Work:
         job = self._start(job_id, self.new_worker())
@@ -93,15 +143,26 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         except ModelError as error:
             finished = failed(work.job, self._failure(work, error.code, str(error)), self.clock())
         except ConflictError:
-            ended = self.jobs.get(work.job.job_id)
-            if not ended.status.finished:
-                raise
-            return ended
-        if not self.jobs.finish(finished, usage_record(finished)):
-            return self.jobs.get(finished.job_id)
-        if work.generation is not None and not self.in_cloud:
+            return self._ended(work.job)
+        ended = self._end(finished)
+        if ended is finished and work.generation is not None and not self.in_cloud:
             self._learn(work.asked.model, work.generation)
-        return finished
+        return ended
+
+    def _end(self, finished: Job) -> Job:
+        """Write a job's end, and return it, or the end that it had before."""
+        return finished if self.jobs.finish(finished, usage_record(finished)) else self._ended(finished)
+
+    def _ended(self, job: Job) -> Job:
+        """Return a job as somebody else ended it.
+
+        Raises:
+            ConflictError: he is still at it.
+        """
+        ended = self.jobs.get(job.job_id)
+        if not ended.status.finished:
+            raise ConflictError("the request is in other hands")
+        return ended
 
     def _learn(self, model: str, generation: Generation) -> None:
         """Let the generation move the model's figures."""

@@ -13,6 +13,8 @@ from llm_router.semantic_cache import Hit
 
 CANCELLED: Final = "cancelled"
 """Failure code of a request that ended at its caller's wish."""
+SET_ASIDE: Final = "set_aside"
+"""Failure code of a request whose message is in the dead-letter queue; a redrive takes it up again."""
 
 
 def succeeded(job: Job, answer: Answer, now_ms: int) -> Job:
@@ -28,6 +30,11 @@ def failed(job: Job, failure: Failure, now_ms: int) -> Job:
 def cancelled(job: Job, failure: Failure, now_ms: int) -> Job:
     """Return the job as ended at its caller's wish; the failure says what it cost until then."""
     return replace(failed(job, failure, now_ms), status=JobStatus.CANCELLED)
+
+
+def is_set_aside(job: Job) -> bool:
+    """Whether the job waits for its message to be redriven: failed for its caller, not yet for the bill."""
+    return job.status is JobStatus.FAILED and job.failure is not None and job.failure.code == SET_ASIDE
 
 
 def answer_from_cache(hit: Hit, costs: Costs, *, fallback: str | None = None, spent: Spent | None = None) -> Answer:
@@ -99,14 +106,17 @@ def settle(store: JobStore, leader: Job, clock: Clock) -> str | None:
     nobody has joined since it was read.
 
     Returns:
-        The next leader, which the caller has to get going, when this one was cancelled: nobody else's wish.
+        The next leader, which the caller has to get going, when this one was cancelled, nobody else's wish, or set
+        aside, so that those who still ask need not wait for the operator.
     """
+    is_alone = leader.status is JobStatus.CANCELLED or is_set_aside(leader)
     closed = leader.flight is None
     while not closed:
         followers = store.followers(leader)
-        if leader.status is JobStatus.CANCELLED and (heir := store.hand_over(leader)) is not None:
+        if is_alone and (heir := store.hand_over(leader)) is not None:
             return heir
-        for job_id in followers:
+        # Who still waits after that has been handed over by somebody else in between.
+        for job_id in () if is_alone else followers:
             _settle_follower(store, job_id, leader, clock)
         closed = store.close_flight(leader, followers=followers)
     return None

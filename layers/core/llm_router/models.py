@@ -130,7 +130,7 @@ class JobStatus(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether nobody is at work on it or will be by himself: of what failed, an operator may redrive some."""
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
@@ -279,6 +279,8 @@ class Job(Struct, frozen=True, kw_only=True):
     worker: str | None = None
     """Who runs it; nobody else may finish it while the lease holds."""
     lease_until_ms: int = 0
+    attempts: int = 0
+    """How often a worker has begun it and was not heard of again, the present one included."""
     cancel_requested: bool = False
     escalated: bool = False
     """Whether the cloud answers it, and the box is not asked any more."""

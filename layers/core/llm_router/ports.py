@@ -8,7 +8,7 @@ from msgspec import Struct
 from llm_router.box import BoxState
 from llm_router.classification import Classification
 from llm_router.estimates import Pace
-from llm_router.models import Generation, Job, ModelCall, Turn, UsageRecord
+from llm_router.models import Failure, Generation, Job, ModelCall, Turn, UsageRecord
 
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
@@ -203,7 +203,9 @@ class JobStore(Protocol):
         """
 
     def start(self, job_id: str, *, worker: str, lease_until_ms: int, in_cloud: bool = False) -> Job:
-        """Mark a job running for one worker, of the box or of the cloud.
+        """Mark a job running for one worker, of the box or of the cloud, and count the attempt.
+
+        The box takes up again what was set aside.
 
         Raises:
             NotFoundError: no such job, or it has expired.
@@ -217,6 +219,20 @@ class JobStore(Protocol):
 
         Raises:
             ConflictError: it is finished, or another worker's lease on it still holds.
+        """
+
+    def give_back(self, job: Job) -> None:
+        """Let a running job wait for the next worker; the attempt of this one, which is alive, does not count.
+
+        Raises:
+            ConflictError: the job is not this worker's any more.
+        """
+
+    def set_aside(self, job: Job, failure: Failure) -> None:
+        """End a job for now, without a usage record, and keep it until its message is redriven or given up.
+
+        Raises:
+            ConflictError: it is finished, or in other hands.
         """
 
     def renew(self, job: Job, *, lease_until_ms: int, partial_text: str | None = None) -> Job:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from botocore.exceptions import ClientError
 
 from llm_router.adapters.dynamodb import is_condition_failure, store_errors, to_item, transact
@@ -10,6 +11,7 @@ from llm_router.adapters.job_items import (
     JOB_TTL_SECONDS,
     LANE,
     LINE_INDEX,
+    SET_ASIDE_TTL_SECONDS,
     job_in_line,
     job_of,
     outcome,
@@ -18,7 +20,7 @@ from llm_router.adapters.job_items import (
     spent_text,
 )
 from llm_router.errors import ConflictError, StoreError
-from llm_router.models import Job, JobStatus, UsageRecord
+from llm_router.models import Failure, Job, JobStatus, UsageRecord
 from llm_router.ports import Clock, JobInLine
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
 _CLAIM_ATTEMPTS: Final = 5
+_FREE: Final = "#status = :queued OR (#status = :running AND (lease_until_ms < :now OR worker = :worker) AND {mine})"
+"""Condition that no other worker holds a job."""
+_OF_THE_BOX: Final = "attribute_not_exists(escalated)"
 
 
 class DynamoJobStore(DynamoFlights):
@@ -77,29 +82,74 @@ class DynamoJobStore(DynamoFlights):
         return [job_in_line(item) for item in items]
 
     def start(self, job_id: str, *, worker: str, lease_until_ms: int, in_cloud: bool = False) -> Job:
-        """Mark a job running for one worker, of the box or of the cloud.
+        """Mark a job running for one worker, of the box or of the cloud, and count the attempt.
+
+        The box takes up again what was set aside.
 
         Raises:
             NotFoundError: no such job, or it has expired.
             ConflictError: it is finished, another worker's lease on it still holds, or it is not the box's any more.
         """
-        self.get(job_id)
+        seen = self.get(job_id)
         values = {
             ":running": JobStatus.RUNNING.value,
             ":queued": JobStatus.QUEUED.value,
             ":worker": worker,
             ":lease": lease_until_ms,
             ":now": self._clock(),
+            # A number, not an increment: the SDK may repeat the write.
+            ":attempts": seen.attempts + (seen.worker != worker),
         }
-        changes = "SET #status = :running, worker = :worker, lease_until_ms = :lease, started_at_ms = :now{more}"
-        free = "#status = :queued OR (#status = :running AND (lease_until_ms < :now OR worker = :worker) AND {mine})"
+        changes = (
+            "SET #status = :running, worker = :worker, lease_until_ms = :lease, started_at_ms = :now, "
+            "attempts = :attempts{more} REMOVE failure, finished_at_ms, set_aside"
+        )
         if not in_cloud:
-            return self._update(
-                job_id, changes.format(more=""), free.format(mine="attribute_not_exists(escalated)"), values
-            )
-        waits = f"#status = :escalated OR {free.format(mine='attribute_exists(escalated)')}"
+            waits = f"{_FREE.format(mine=_OF_THE_BOX)} OR (#status = :failed AND attribute_exists(set_aside))"
+            return self._update(job_id, changes.format(more=""), waits, values | {":failed": JobStatus.FAILED.value})
+        waits = f"#status = :escalated OR {_FREE.format(mine='attribute_exists(escalated)')}"
         in_the_cloud = {":escalated": JobStatus.ESCALATED.value, ":yes": 1}
-        return self._update(job_id, changes.format(more=", escalated = :yes REMOVE lane"), waits, values | in_the_cloud)
+        changes = changes.format(more=", escalated = :yes") + ", lane"
+        return self._update(job_id, changes, waits, values | in_the_cloud)
+
+    def give_back(self, job: Job) -> None:
+        """Let a running job wait for the next worker; the attempt of this one, which is alive, does not count.
+
+        Raises:
+            ConflictError: the job is not this worker's any more.
+        """
+        values = {":running": JobStatus.RUNNING.value, ":worker": job.worker or "", ":one": 1}
+        held = "#status = :running AND worker = :worker"
+        if job.escalated:  # not to `escalated`, which would call the cloud at once, and again and again
+            change, value = "SET lease_until_ms = :ended, attempts = attempts - :one", {":ended": 0}
+            self._update(job.job_id, change, held, values | value)
+            return
+        change = "SET #status = :queued, attempts = attempts - :one REMOVE worker, lease_until_ms, started_at_ms"
+        self._update(job.job_id, change, held, values | {":queued": JobStatus.QUEUED.value})
+
+    def set_aside(self, job: Job, failure: Failure) -> None:
+        """End a job of the box for now, without a usage record, and keep it until its message is redriven or given up.
+
+        Raises:
+            ConflictError: it is finished, in other hands, or the cloud's.
+        """
+        now_ms = self._clock()
+        self._update(
+            job.job_id,
+            "SET #status = :failed, failure = :failure, finished_at_ms = :now, set_aside = :one, expires_at = :expires "
+            "REMOVE lane, worker, lease_until_ms, attempts",
+            _FREE.format(mine=_OF_THE_BOX),
+            {
+                ":failed": JobStatus.FAILED.value,
+                ":queued": JobStatus.QUEUED.value,
+                ":running": JobStatus.RUNNING.value,
+                ":worker": job.worker or "",
+                ":failure": msgspec.json.encode(failure).decode(),
+                ":now": now_ms,
+                ":one": 1,
+                ":expires": now_ms // 1000 + SET_ASIDE_TTL_SECONDS,
+            },
+        )
 
     def escalate(self, job: Job) -> None:
         """Leave a job to the cloud, with what it has cost so far; the table's stream passes it on.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 JOB_TTL_SECONDS: Final = 24 * 3600
+SET_ASIDE_TTL_SECONDS: Final = 14 * 24 * 3600
+"""As long as the dead-letter queue keeps the message that a redrive brings back."""
 USAGE_TTL_SECONDS: Final = 395 * 24 * 3600
 """Thirteen months, so that a month can be compared with the same one a year before."""
 MAX_DOCUMENT_BYTES: Final = 280_000
@@ -105,6 +107,7 @@ def job_of(item: Mapping[str, Any]) -> Job:
         embedding=_floats(item["embedding"]["B"]) if "embedding" in item else None,
         worker=item["worker"]["S"] if "worker" in item else None,
         lease_until_ms=int(item["lease_until_ms"]["N"]) if "lease_until_ms" in item else 0,
+        attempts=int(item["attempts"]["N"]) if "attempts" in item else 0,
         cancel_requested="cancel_requested" in item,
         escalated="escalated" in item,
         spent=msgspec.json.decode(item["spent"]["S"], type=Spent) if "spent" in item else Spent(),
