@@ -58,6 +58,7 @@ def _pipeline() -> Pipeline:
     )
     job = pipeline.submit(ChatRequest(message=STORED), tenant="default", source=Source.HTTP)
     entry = CacheEntry(
+        tenant=job.tenant,
         namespace=job.namespace,
         entry_id=job.entry_id,
         prompt=STORED,
