@@ -51,6 +51,7 @@ class Reports(Struct, frozen=True, kw_only=True):
             period=period,
             total_requests=requests,
             failed_requests=sums["failed_requests"],
+            fallback_requests=sums["fallback_requests"],
             cache_hits=hits,
             cache_hit_rate=_percent(hits, requests) or 0.0,
             input_tokens=sums["input_tokens"],

@@ -33,7 +33,7 @@ def health() -> Response[str]:
 def models() -> Response[str]:
     """Show configured, installed and resident models, and prices."""
     built = parts()
-    return api.respond(ModelsResponse.of(built.tiers, built.statuses.box(), built.prices))
+    return api.respond(ModelsResponse.of(built.router, built.statuses.box(), built.prices))
 
 
 @app.get("/openapi.json")

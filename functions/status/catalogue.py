@@ -1,22 +1,32 @@
-"""What GET /api/v1/models shows: the tiers' models, the box's models as last seen, and prices."""
+"""What GET /api/v1/models shows: the configured models, the box's models as last seen, and prices."""
 
 from collections.abc import Mapping
 from typing import Self
 
 from msgspec import Struct
 
-from llm_router.box import InstalledModel, ResidentModel
+from llm_router.box import BoxState, InstalledModel, ResidentModel
 from llm_router.classification.complexity import Complexity
 from llm_router.costs import ListPrice, PriceBook
 from llm_router.ports import BoxSighting
+from llm_router.routing import Router
 
 
 class TierModel(Struct, frozen=True, kw_only=True):
-    """The model of one tier; None where the box has not been seen."""
+    """A configured model of the box; None where the box has not been seen."""
 
     model: str
     installed: bool | None
     resident: bool | None
+
+    @classmethod
+    def of(cls, model: str, state: BoxState | None) -> Self:
+        """Look a model up in the last known state of the box."""
+        return cls(
+            model=model,
+            installed=state.is_installed(model) if state else None,
+            resident=state.is_resident(model) if state else None,
+        )
 
 
 class Prices(Struct, frozen=True, kw_only=True):
@@ -32,6 +42,10 @@ class ModelsResponse(Struct, frozen=True, kw_only=True):
     """Configured, installed and resident models."""
 
     tiers: Mapping[Complexity, TierModel]
+    fallback: TierModel | None
+    """The model of the box that is asked when a tier's has no answer; null where none is configured."""
+    cloud: str | None
+    """The model that is asked when the box has no answer, which nobody asks just to see; null where there is none."""
     installed: tuple[InstalledModel, ...]
     resident: tuple[ResidentModel, ...]
     checked_at_ms: int | None
@@ -39,18 +53,13 @@ class ModelsResponse(Struct, frozen=True, kw_only=True):
     prices: Prices
 
     @classmethod
-    def of(cls, tiers: Mapping[Complexity, str], sighting: BoxSighting | None, prices: Prices) -> Self:
+    def of(cls, router: Router, sighting: BoxSighting | None, prices: Prices) -> Self:
         """Combine the configuration with the last look at the box."""
         state = sighting.state if sighting else None
         return cls(
-            tiers={
-                tier: TierModel(
-                    model=model,
-                    installed=state.is_installed(model) if state else None,
-                    resident=state.is_resident(model) if state else None,
-                )
-                for tier, model in tiers.items()
-            },
+            tiers={tier: TierModel.of(model, state) for tier, model in router.models.items()},
+            fallback=TierModel.of(router.fallback, state) if router.fallback else None,
+            cloud=router.cloud,
             installed=state.installed if state else (),
             resident=state.resident if state else (),
             checked_at_ms=sighting.checked_at_ms if sighting else None,

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llm_router.errors import RouterError
 from llm_router.ports import BoxSighting, Clock
@@ -45,6 +46,8 @@ class Health(Struct, frozen=True, kw_only=True):
     essential: Mapping[str, Check]
     helpful: Mapping[str, Check]
     box: Callable[[], BoxSighting | None]
+    cloud: Callable[[], int | None] | None
+    """Returns for how long the cloud is left alone, if it is; None where there is no cloud."""
     clock: Clock
 
     def report(self) -> HealthResponse:
@@ -52,6 +55,10 @@ class Health(Struct, frozen=True, kw_only=True):
         parts = {name: _ask(check, PartStatus.UNAVAILABLE) for name, check in self.essential.items()}
         parts |= {name: _ask(check, PartStatus.DEGRADED) for name, check in self.helpful.items()}
         parts["ollama"] = self._box()
+        if self.cloud is not None:
+            parts["cloud"] = self._cloud(self.cloud)
+            if parts["cloud"].status is PartStatus.OK and parts["ollama"].status is PartStatus.UNAVAILABLE:
+                parts["ollama"] = replace(parts["ollama"], status=PartStatus.DEGRADED)  # the cloud stands in for it
         worst = max(parts.values(), key=lambda part: list(PartStatus).index(part.status))
         return HealthResponse(status=worst.status, parts=parts)
 
@@ -68,6 +75,15 @@ class Health(Struct, frozen=True, kw_only=True):
         if age_ms > STALE_AFTER_MS:
             return Part(status=PartStatus.DEGRADED, detail="last seen too long ago", age_ms=age_ms)
         return Part(status=PartStatus.OK, detail=f"Ollama {sighting.state.version}", age_ms=age_ms)
+
+    def _cloud(self, retry_after_ms: Callable[[], int | None]) -> Part:
+        try:
+            is_left_alone = retry_after_ms() is not None
+        except RouterError as error:
+            return Part(status=PartStatus.DEGRADED, detail=str(error))
+        if is_left_alone:
+            return Part(status=PartStatus.DEGRADED, detail="has failed too often and is left alone for a while")
+        return Part(status=PartStatus.OK, detail="configured; it is not asked just to see whether it answers")
 
 
 def _ask(check: Check, otherwise: PartStatus) -> Part:

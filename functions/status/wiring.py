@@ -8,7 +8,6 @@ from msgspec import Struct
 from llm_router import bootstrap
 from llm_router.adapters.dynamodb import check_table
 from llm_router.adapters.sqs import SqsInferenceQueue
-from llm_router.classification.complexity import Complexity
 from llm_router.costs import price_book
 from llm_router.ports import StatusStore
 from llm_router.routing import Router
@@ -22,13 +21,14 @@ class Parts(Struct, frozen=True):
 
     health: Health
     statuses: StatusStore
-    tiers: Mapping[Complexity, str]
+    router: Router
     prices: Prices
 
 
 def build(environ: Mapping[str, str]) -> Parts:
     """Build everything out of the function's settings."""
     settings = StatusSettings.from_env(environ)
+    router = Router.from_settings(settings)
     statuses = bootstrap.status_store(settings.status_table)
     check = partial(partial, check_table, bootstrap.dynamodb())
     health = Health(
@@ -43,7 +43,8 @@ def build(environ: Mapping[str, str]) -> Parts:
             "embedder": partial(bootstrap.embedder(settings).embed, "Is the embedding model there?"),
         },
         box=statuses.box,
+        cloud=bootstrap.breaker(settings.status_table, "cloud").retry_after_ms if router.cloud else None,
         clock=bootstrap.now_ms,
     )
     prices = prices_of(settings.instance_usd_per_hour, settings.baseline_model, price_book())
-    return Parts(health, statuses, Router.from_settings(settings).models, prices)
+    return Parts(health, statuses, router, prices)

@@ -48,7 +48,7 @@ def run(words: Sequence[str], environ: Mapping[str, str], log: Path, out: Consol
         choice = Choice.of(environ)
         listen(arguments.port).close()
         with _box(choice, out) as ollama_url:
-            _serve(arguments, {**choice.environment, "OLLAMA_BASE_URL": ollama_url}, log, out)
+            _serve(arguments, choice, ollama_url, log, out)
     except ConfigError as error:
         _complain(out, "\n".join(error.problems))
         return BAD_USAGE
@@ -64,12 +64,19 @@ def run(words: Sequence[str], environ: Mapping[str, str], log: Path, out: Consol
     return 0
 
 
-def _serve(arguments: argparse.Namespace, environment: Mapping[str, str], log: Path, out: Console) -> None:
+def _serve(arguments: argparse.Namespace, choice: Choice, ollama_url: str, log: Path, out: Console) -> None:
     _say(out, "starting the router: tables, queues and functions as template.yaml declares them")
     log.parent.mkdir(exist_ok=True)
     with (
         log.open("w") as lines,
-        Twin(TEMPLATE, port=arguments.port, environment_overrides=environment, log=lines) as twin,
+        Twin(
+            TEMPLATE,
+            port=arguments.port,
+            parameters=choice.parameters,
+            environment_overrides={**choice.environment, "OLLAMA_BASE_URL": ollama_url},
+            secrets=choice.secrets,
+            log=lines,
+        ) as twin,
     ):
         demo.run(twin.url, out)
         if arguments.once:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Final
 
 import httpx
@@ -10,6 +10,7 @@ import httpx
 from llm_router.box import PROVIDER_PREFIX, BoxState
 from llm_router.costs import Costs
 from llm_router.errors import ConfigError
+from llm_router.routing import Router
 from llm_router.settings import ChatSettings, ProbeSettings
 from llm_router.validation import in_words
 
@@ -18,6 +19,10 @@ SETTINGS: Final = (
     "DEFAULT_SIMPLE_MODEL",
     "DEFAULT_MEDIUM_MODEL",
     "DEFAULT_COMPLEX_MODEL",
+    "FALLBACK_MODEL",
+    "CLOUD_MODEL",
+    "CLOUD_BASE_URL",
+    "CLOUD_API_KEY_SECRET",
     "OLLAMA_BASE_URL",
     "CACHE_SIMILARITY_THRESHOLD",
     "CACHE_TTL_HOURS",
@@ -28,6 +33,15 @@ SETTINGS: Final = (
     "CLASSIFIER",
 )
 """What README documents; everything else that the functions read is for the template to say."""
+CLOUD_API_KEY: Final = "CLOUD_API_KEY"
+"""The key itself, which goes into the twin's Secrets Manager and to no function."""
+_CLOUD_PARAMETERS: Final = {
+    "CLOUD_MODEL": "CloudModel",
+    "CLOUD_BASE_URL": "CloudBaseUrl",
+    "CLOUD_API_KEY_SECRET": "CloudApiKeySecretArn",
+}
+"""Parameters and not just variables: they decide what is deployed."""
+_KEPT_AS: Final = "cloud-api-key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +50,7 @@ class _ShellSettings(ChatSettings, ProbeSettings):
 
 
 _GIVEN_BY_TEMPLATE: Final = {
-    field.name.upper(): "http://x" for field in fields(_ShellSettings) if field.default is MISSING
+    each.name.upper(): "http://x" for each in fields(_ShellSettings) if each.default is MISSING
 }
 
 
@@ -48,7 +62,11 @@ class Choice:
     """Settings that differ from the template's."""
     ollama_url: str
     models: tuple[str, ...]
-    """Models of the tiers as Ollama names them, each once."""
+    """Models of the tiers, and the one that stands in for them, as Ollama names them, each once."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Parameters that differ from the template's."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """What the twin's Secrets Manager is to hold, by name."""
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Choice":
@@ -58,17 +76,25 @@ class Choice:
             ConfigError: one sentence for every bad one.
         """
         given = {name: environ[name] for name in SETTINGS if environ.get(name)}
+        key = environ.get(CLOUD_API_KEY, "")
+        if key:
+            given.setdefault("CLOUD_API_KEY_SECRET", _KEPT_AS)
+        elif not given.keys().isdisjoint(_CLOUD_PARAMETERS):
+            raise ConfigError([f"{CLOUD_API_KEY}: is required where a part of the cloud is set"])
         url = ollama_url(given.pop("OLLAMA_BASE_URL", DEFAULT_OLLAMA_URL))
         try:
             parsed = _ShellSettings.from_env(_GIVEN_BY_TEMPLATE | given)
         except ConfigError as error:
             raise ConfigError([_in_words(problem) for problem in error.problems]) from error
         Costs.of(parsed.instance_usd_per_hour, parsed.baseline_model)
-        tiers = (parsed.default_simple_model, parsed.default_medium_model, parsed.default_complex_model)
+        router = Router.from_settings(parsed)
+        local = [*router.models.values(), *([router.fallback] if router.fallback else [])]
         return cls(
-            environment=given,
+            environment={name: value for name, value in given.items() if name not in _CLOUD_PARAMETERS},
             ollama_url=url,
-            models=tuple(dict.fromkeys(model.removeprefix(PROVIDER_PREFIX) for model in tiers)),
+            models=tuple(dict.fromkeys(model.removeprefix(PROVIDER_PREFIX) for model in local)),
+            parameters={_CLOUD_PARAMETERS[name]: given[name] for name in given if name in _CLOUD_PARAMETERS},
+            secrets={given["CLOUD_API_KEY_SECRET"]: key} if key else {},
         )
 
 

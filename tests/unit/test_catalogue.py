@@ -4,6 +4,7 @@ from llm_router.box import BoxState, InstalledModel, ResidentModel
 from llm_router.classification import Complexity
 from llm_router.costs import price_book
 from llm_router.ports import BoxSighting
+from llm_router.routing import Router
 from status.catalogue import ModelsResponse, TierModel, prices_of
 from tests.fakes import NOW_MS
 
@@ -23,7 +24,7 @@ PRICES = prices_of("0.145", "gpt-4", price_book())
 def test_seen_box() -> None:
     """Each tier's model is shown with whether the box has it on disk and in memory."""
     state = BoxState(version="0.31.0", installed=(TINY, LLAMA), resident=(RESIDENT,))
-    response = ModelsResponse.of(TIERS, BoxSighting(checked_at_ms=NOW_MS, state=state), PRICES)
+    response = ModelsResponse.of(Router(TIERS), BoxSighting(checked_at_ms=NOW_MS, state=state), PRICES)
 
     assert {
         Complexity.SIMPLE: TierModel(model="ollama/tinyllama", installed=True, resident=True),
@@ -35,7 +36,7 @@ def test_seen_box() -> None:
 
 def test_unseen_box() -> None:
     """Of a box that nobody has looked at nothing is claimed."""
-    response = ModelsResponse.of(TIERS, None, PRICES)
+    response = ModelsResponse.of(Router(TIERS), None, PRICES)
 
     assert TierModel(model="ollama/tinyllama", installed=None, resident=None) == response.tiers[Complexity.SIMPLE]
     assert ((), (), None) == (response.installed, response.resident, response.checked_at_ms)
@@ -43,9 +44,21 @@ def test_unseen_box() -> None:
 
 def test_unreachable_box() -> None:
     """Of a box that could not be reached only the time of the look is known."""
-    response = ModelsResponse.of(TIERS, BoxSighting(checked_at_ms=NOW_MS, state=None), PRICES)
+    response = ModelsResponse.of(Router(TIERS), BoxSighting(checked_at_ms=NOW_MS, state=None), PRICES)
 
     assert (None, NOW_MS) == (response.tiers[Complexity.SIMPLE].resident, response.checked_at_ms)
+
+
+def test_fallbacks() -> None:
+    """The models that stand in for others are shown: the box's as it was seen, the cloud's by its name alone."""
+    state = BoxState(version="0.31.0", installed=(TINY, LLAMA), resident=(RESIDENT,))
+    sighting = BoxSighting(checked_at_ms=NOW_MS, state=state)
+    none = ModelsResponse.of(Router(TIERS), sighting, PRICES)
+    both = ModelsResponse.of(Router(TIERS, fallback="ollama/llama3.2", cloud="cloud/gpt-4o-mini"), sighting, PRICES)
+
+    assert (None, None) == (none.fallback, none.cloud)
+    assert TierModel(model="ollama/llama3.2", installed=True, resident=False) == both.fallback
+    assert "cloud/gpt-4o-mini" == both.cloud
 
 
 def test_prices() -> None:

@@ -26,10 +26,11 @@ def report(
     table: Callable[[], object] = fine,
     embedder: Callable[[], object] = fine,
     box: Callable[[], BoxSighting | None] = SEEN_STATUS.box,
+    cloud: Callable[[], int | None] | None = None,
 ) -> HealthResponse:
     """Ask an essential table, a helpful embedder and the box."""
     return Health(
-        essential={"job_table": table}, helpful={"embedder": embedder}, box=box, clock=SettableClock()
+        essential={"job_table": table}, helpful={"embedder": embedder}, box=box, cloud=cloud, clock=SettableClock()
     ).report()
 
 
@@ -126,3 +127,42 @@ def test_unreadable_state() -> None:
     health = report(box=unreadable)
 
     assert Part(status=PartStatus.UNAVAILABLE, detail="reading the box's state failed") == health.parts["ollama"]
+
+
+def unseen() -> BoxSighting:
+    """Return a box that could not be reached."""
+    return BoxSighting(checked_at_ms=NOW_MS, state=None, reason="no route")
+
+
+def test_cloud_is_not_asked() -> None:
+    """A configured cloud is shown as just that; nobody pays for a look."""
+    health = report(cloud=lambda: None)
+
+    assert (PartStatus.OK, "configured; it is not asked just to see whether it answers") == (
+        health.status,
+        health.parts["cloud"].detail,
+    )
+
+
+def test_cloud_stands_in_for_the_box() -> None:
+    """Without the box the router is degraded where a cloud answers in its place, and unavailable where none does."""
+    with_cloud, with_broken_cloud = report(box=unseen, cloud=lambda: None), report(box=unseen, cloud=lambda: 9_000)
+
+    assert [PartStatus.DEGRADED, PartStatus.UNAVAILABLE, PartStatus.UNAVAILABLE] == [
+        each.status for each in (with_cloud, with_broken_cloud, report(box=unseen))
+    ]
+    assert "no route" == with_cloud.parts["ollama"].detail
+
+
+def test_cloud_that_is_left_alone() -> None:
+    """An open circuit, and one that cannot be read, show in the cloud's part; the box still answers."""
+
+    def unreadable() -> int:
+        raise StoreError("reading the circuit failed")
+
+    details = [report(cloud=cloud).parts["cloud"] for cloud in (lambda: 9_000, unreadable)]
+
+    assert [
+        Part(status=PartStatus.DEGRADED, detail="has failed too often and is left alone for a while"),
+        Part(status=PartStatus.DEGRADED, detail="reading the circuit failed"),
+    ] == details

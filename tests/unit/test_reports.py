@@ -23,7 +23,7 @@ def reports(*records: UsageRecord) -> Reports:
 
 BUSY = reports(
     make_usage("1"),
-    make_usage("2", model=LARGE, complexity="complex", actual_nano_usd=4_000_000, latency_ms=61),
+    make_usage("2", model=LARGE, complexity="complex", actual_nano_usd=4_000_000, latency_ms=61, fallback=True),
     make_usage("3", tier=CacheTier.EXACT, latency_ms=1, **FREE),
     make_usage("4", tier=CacheTier.SEMANTIC, latency_ms=8, **FREE),
     make_usage("5", joined=True, latency_ms=30, **FREE),
@@ -42,6 +42,7 @@ def test_summary() -> None:
         period=Period("2023-11-14", "2023-11-14"),
         total_requests=6,
         failed_requests=1,
+        fallback_requests=1,
         cache_hits=2,
         cache_hit_rate=33.33,
         input_tokens=50,

@@ -60,6 +60,13 @@ def test_feedback(tier: CacheTier | None, name: str, verdict: FeedbackVerdict) -
     assert {f"{verdict}_{name}_reports": 1} == counters(make_usage(tier=tier, verdict=verdict, refusal="expired"))
 
 
+def test_fallback() -> None:
+    """An answer of another model than the one the question was meant for is counted as such, beside its origin."""
+    added = counters(make_usage(fallback=True))
+
+    assert (1, 1) == (added["fallback_requests"], added["generated_requests"])
+
+
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
 def test_without_answer(status: JobStatus) -> None:
     """A request without an answer counts as a request and by its status, and zeros are left out."""

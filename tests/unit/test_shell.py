@@ -34,6 +34,28 @@ def test_chosen_settings() -> None:
     assert ("http://box:11434", ("tinyllama", "qwen3:4b", "llama3.2")) == (choice.ollama_url, choice.models)
 
 
+CLOUD = {"CLOUD_MODEL": "gpt-4o-mini", "CLOUD_BASE_URL": "https://api.example.com/v1", "CLOUD_API_KEY": "sk-1"}
+
+
+def test_chosen_cloud() -> None:
+    """A cloud is a matter of the template's parameters; its key goes into the twin's secrets and to no function."""
+    choice = Choice.of(CLOUD | {"FALLBACK_MODEL": "ollama/phi3"})
+
+    assert {
+        "CloudModel": "gpt-4o-mini",
+        "CloudBaseUrl": "https://api.example.com/v1",
+        "CloudApiKeySecretArn": "cloud-api-key",
+    } == choice.parameters
+    assert ({"cloud-api-key": "sk-1"}, {"FALLBACK_MODEL": "ollama/phi3"}) == (choice.secrets, choice.environment)
+    assert ("tinyllama", "llama3.2", "phi3") == choice.models
+
+
+@pytest.mark.parametrize("name", CLOUD)
+def test_half_a_cloud(name: str) -> None:
+    """A part of the cloud that is missing is named."""
+    assert (f"{name}: is required where a part of the cloud is set",) == problems(**CLOUD | {name: ""})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [

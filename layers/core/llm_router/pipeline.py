@@ -129,7 +129,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         cloud = cloud_target(job)
         if cloud is None or cloud.model == job.model or job.cache_bypass is not None:
             return None
-        found = self.cache.lookup(job.tenant, request, cloud.model, canonical=canonical, history=job.history)
+        history = job.history[len(job.history) - cloud.turns :]
+        found = self.cache.lookup(job.tenant, request, cloud.model, canonical=canonical, history=history)
         return self._with_stored_answer(job, found.hit, fallback=cloud.model) if found.hit else None
 
     def _escalate(self, job: Job, _: str) -> None:

@@ -207,6 +207,8 @@ class SummaryResponse(Struct, frozen=True, kw_only=True):
     period: Period
     total_requests: int
     failed_requests: int
+    fallback_requests: int
+    """Answered by another model than the one they were meant for."""
     cache_hits: int
     cache_hit_rate: float
     """Percent of all requests."""
