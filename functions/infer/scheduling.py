@@ -3,9 +3,10 @@
 On a box that cannot hold every model, answering in the order of arrival loads a model for almost every answer. So the
 job of a message that needs a load is passed over, and the jobs that wait for a resident model are run in its place,
 oldest first. It is passed over for PASSED_OVER_MS at most, counted from when its worker got the message: within that
-time only jobs begin that are expected to end in it, and then it is its turn, whatever it costs. So nobody waits longer
-for this order than PASSED_OVER_MS and the generation that was under way at its end, and no two models can keep a third
-one out. A job's own message is not given up before the job has ended, in whosever hands.
+time only jobs begin that are expected to end in it, and then it is its turn, whatever it costs. So this order delays
+the job of a message by PASSED_OVER_MS and the generation under way at its end, at most, whatever else arrives. Messages
+further back wait meanwhile, but their jobs do not: they are among those that may be run in its place, the older ones
+of a model before the younger. A job's own message is not given up before the job has ended, in whosever hands.
 """
 
 from collections.abc import Callable, Iterable

@@ -119,7 +119,7 @@ def test_place_in_line(router: Router) -> None:
     """Behind a long line chat answers 202 at once, with a place that goes down until it is the request's turn."""
     statuses = DynamoStatusStore(router.twin.client("dynamodb"), router.twin.tables["StatusTable"])
     statuses.put_pace(Pace(model=TINY, prompt_tokens_per_second=1e6, output_tokens_per_second=10, output_tokens=100))
-    router.box.behaviour = Behaviour(token_delay_s=0.05)
+    router.box.behaviour = Behaviour(token_delay_s=0.03)
     for thing in THINGS[:5]:
         accepted(router, f"Describe the history of the {thing}", TINY)
     response = router.chat(f"Describe the history of the {THINGS[5]}", wait_seconds=25, force_model=TINY)
