@@ -309,7 +309,7 @@ def test_flight_that_closes_while_joining(cloud: Cloud) -> None:
 
 
 def test_flight_that_never_holds_still(cloud: Cloud) -> None:
-    """Claiming is given up when neither claiming nor joining ever works."""
+    """Claiming is given up when neither claiming nor joining ever works; such a job does not stand in the line."""
     updates: list[int] = []
 
     def change_leader(**_: object) -> None:
@@ -320,12 +320,13 @@ def test_flight_that_never_holds_still(cloud: Cloud) -> None:
     with pytest.raises(StoreError, match="claiming a flight failed"):
         jobs(cloud.dynamodb).open(make_job())
 
-    assert 10 == len(updates)
+    assert 10 + 1 == len(updates)
+    assert [] == jobs(cloud.dynamodb).line(limit=1)
 
 
 @pytest.mark.parametrize("update", [1, 2], ids=["claiming", "joining"])
 def test_flight_that_is_refused(cloud: Cloud, update: int) -> None:
-    """A table that refuses to let a job claim or join a flight is the store's failure."""
+    """A table that refuses to let a job claim or join a flight is the store's failure; the job leaves the line."""
     jobs(cloud.dynamodb).open(make_job("one"))
     updates: list[int] = []
 
@@ -337,6 +338,8 @@ def test_flight_that_is_refused(cloud: Cloud, update: int) -> None:
     cloud.dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", refuse)
     with pytest.raises(StoreError, match="a flight failed"):
         jobs(cloud.dynamodb).open(make_job("two"))
+
+    assert ["one"] == [job.job_id for job in jobs(cloud.dynamodb).line(limit=9)]
 
 
 def test_claim_whose_answer_was_lost(cloud: Cloud) -> None:

@@ -106,6 +106,15 @@ def test_unreadable_tables(method: str) -> None:
     assert (None, None) == line.outlook("mine")
 
 
+def test_cloud() -> None:
+    """What was expected is the box's time, and the line the box's: nothing is known of a request in the cloud."""
+    line = Line()
+    line.add("mine")
+    line.jobs.escalate(line.jobs.get("mine"))
+
+    assert (None, None) == line.outlook("mine")
+
+
 def test_ended_request() -> None:
     """Nothing is expected of a request that has ended, and nothing read."""
     jobs = FakeJobStore(SettableClock())

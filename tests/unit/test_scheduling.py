@@ -213,6 +213,16 @@ def test_joined_job_is_not_begun() -> None:
     assert ["leader", "llama"] == world.message("llama")
 
 
+def test_expired_job_in_the_line() -> None:
+    """Who is gone, and still stands in the line, is passed by."""
+    world = World()
+    world.add("llama", LLAMA)
+    world.add("gone", TINY)
+    world.jobs._expires_at_ms["gone"] = NOW_MS  # noqa: SLF001 - as an index that is behind
+
+    assert ["llama"] == world.message("llama")
+
+
 def test_other_worker_is_faster() -> None:
     """Who is in another worker's hands by now is left there, and the next goes first."""
     world = World()

@@ -45,17 +45,23 @@ class DynamoJobStore(DynamoFlights):
     def open(self, job: Job) -> bool:
         """Store a queued job; return True when it is to be run, False when it joined an equal one."""
         self._insert(put_job(self._jobs, job, self._clock())["Put"])
-        if job.flight is None:
-            return True
+        leads = False
+        try:
+            leads = job.flight is None or self._lead_or_join(job, job.flight)
+        finally:
+            if not leads:
+                self._leave_line(job.job_id)
+        return leads
+
+    def _lead_or_join(self, job: Job, flight: str) -> bool:
         # Single writes, no transaction: a crowd of equal requests queues at the item instead of failing with conflicts.
         # A crash in between leaves a job that only its idempotency key leads to; who comes with it gets it going again.
         for _ in range(_CLAIM_ATTEMPTS):
-            leader = self._claim(job, job.flight)
+            leader = self._claim(job, flight)
             if leader is None:
                 return True
             # The flight may have closed between the two calls; then it can be claimed.
             if self._join(job, leader):
-                self._leave_line(job.job_id)
                 return False
         raise StoreError("claiming a flight failed")
 
