@@ -138,6 +138,31 @@ def test_answer_is_remembered() -> None:
     assert {("ns", entry.entry_id): (entry, (1.0, 0.0))} == world.store.entries
 
 
+def test_age_of_an_answer() -> None:
+    """An answer is as old as its generation's beginning, so that a slow one never replaces one begun after it."""
+    world = World("A ", lambda: world.clock.advance(50_000), make_generation())
+    world.run()
+    ((entry, _),) = world.store.entries.values()
+    newer = replace(entry, answer="Begun later, done first.", created_at_ms=NOW_MS + 1)
+    world.store.entries[entry.namespace, entry.entry_id] = newer, None
+    world.run()
+
+    assert (NOW_MS, (NOW_MS + 50_000) // 1000 + 2 * 3600) == (entry.created_at_ms, entry.expires_at)
+    assert [newer] == [kept for kept, _ in world.store.entries.values()]
+
+
+def test_message_that_comes_again_after_an_eviction() -> None:
+    """An evicted answer does not come back with a message that is delivered again."""
+    world = World(make_generation())
+    world.run()
+    world.clock.advance(1000)
+    evicted = world.store.evict("default", "ns", make_entry().entry_id, world.clock())
+    world.run()
+
+    assert evicted
+    assert {} == world.store.entries
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

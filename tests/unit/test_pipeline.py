@@ -164,6 +164,17 @@ def test_semantic_hit() -> None:
     assert CacheTier.SEMANTIC == job.answer.tier
 
 
+def test_refused_candidate() -> None:
+    """A request that the cache does not answer carries into its record why the nearest stored answer was refused."""
+    world = World()
+    world.answer(world.submit())
+    refused = world.submit("Who wrote Faust?")
+    world.answer(refused)
+
+    assert "below_the_similarity_threshold" == refused.refusal == world.jobs.usage["req_2"].refusal
+    assert world.jobs.usage["req_1"].refusal is None
+
+
 def test_equal_questions_at_once() -> None:
     """The same question asked again while the first is under way joins it: both are jobs, one is dispatched."""
     world = World()

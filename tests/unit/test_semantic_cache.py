@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from llm_router.models import CacheBypass, CacheQuestion, CacheTier, Turn
+from llm_router.ports import CacheEntry
 from llm_router.prompt import canonicalise
 from llm_router.semantic_cache import Lookup, Scope, SemanticCache
 from tests.builders import TINY, make_entry
@@ -156,6 +157,23 @@ def test_expired_candidate_is_skipped() -> None:
     assert lookup.hit is not None
     assert "Still good." == lookup.hit.entry.answer
     assert ["expired", "accepted"] == [verdict.reason for verdict in lookup.verdicts]
+
+
+def test_stored_between_the_tiers() -> None:
+    """An entry of the same words that is stored after the exact tier was asked is an exact hit, whatever its floor."""
+
+    class LateStore(FakeCacheStore):
+        def get(self, namespace: str, entry_id: str, *, consistent: bool = False) -> CacheEntry | None:
+            found = super().get(namespace, entry_id, consistent=consistent)
+            self.put(make_entry(namespace=namespace, similarity_floor=1.001), FakeEmbedder().embed("What is Python?"))
+            return found
+
+    world = World()
+    world.store = LateStore()
+    world.cache = SemanticCache(world.store, world.embedder, threshold=0.85, clock=world.clock)
+    hit = world.ask().hit
+
+    assert (CacheTier.EXACT, 1.0) == (hit and hit.tier, hit and hit.similarity)
 
 
 def test_reported_pair_is_skipped() -> None:

@@ -188,6 +188,9 @@ class SemanticCache:
             candidates = self._store.nearest(missed.namespace, embedding, CANDIDATES)
         except StoreError:
             return replace(missed, degraded=(*missed.degraded, "cache_index"))
+        own = next((each.entry for each in candidates if each.entry.entry_id == missed.entry_id), None)
+        if own is not None and self._live(own):  # stored since the exact tier was asked
+            return replace(missed, hit=Hit(own, CacheTier.EXACT, 1.0))
         verdicts: list[Verdict] = []
         for candidate in candidates:
             try:
