@@ -122,3 +122,13 @@ def test_ended_request() -> None:
     ended = failed(make_job(expected_ms=9_000), Failure(code="model_error", message="failed"), NOW_MS)
 
     assert Outlook() == outlook(jobs, ended, NOW_MS)
+
+
+def test_escalated() -> None:
+    """Of a request that the cloud answers, or that joined such a one, nothing is known: the line is the box's."""
+    line = Line()
+    for name in ("one", "two"):
+        line.add(name, flight="same")
+    line.jobs.escalate(line.jobs.get("one"))
+
+    assert [(None, None)] * 2 == [line.outlook("one"), line.outlook("two")]
