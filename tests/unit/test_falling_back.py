@@ -325,3 +325,23 @@ def test_dead_worker_of_the_cloud() -> None:
 
     assert JobStatus.SUCCEEDED is world.run(in_cloud=True).status
     assert ["req_1"] == list(world.jobs.usage)
+
+
+def test_heir_without_the_fallback_fails_with_the_model() -> None:
+    """Who takes over from a caller who cancelled has the fallbacks of his own request, which may be none."""
+    world = World()
+    world.jobs.open(make_job("req_2"))
+    world.box.models[TINY] = FakeModel(lambda: world.jobs.request_cancel("req_1"), MISSING)
+    world.run()
+
+    assert [JobStatus.CANCELLED, JobStatus.FAILED] == [world.jobs.get(name).status for name in ("req_1", "req_2")]
+    assert ([TINY], []) == (world.box.asked(), world.jobs.escalations)
+
+
+def test_answer_of_the_cloud_is_never_kept_as_the_box_s() -> None:
+    """A job that reached the cloud without a place for its answer is answered, and the answer is stored nowhere."""
+    world = World((), (), (BY_CLOUD,), fallbacks=())
+    world.cloud.models[TINY] = world.cloud.models[CLOUD.model]
+    job = world.run(in_cloud=True)
+
+    assert (JobStatus.SUCCEEDED, {}) == (job.status, world.store.entries)

@@ -36,7 +36,10 @@ def home(job: Job, answer: Answer) -> str | None:
 
     None when the fallback of a request that was cancelled answered one that had joined it, and has no such.
     """
-    return {target.model: target.namespace for target in targets(job)}.get(answer.fallback or job.model)
+    asked = answer.fallback or job.model
+    if is_cloud(asked) != is_cloud(answer.model):
+        return None
+    return {target.model: target.namespace for target in targets(job)}.get(asked)
 
 
 def cloud_target(job: Job) -> Target | None:

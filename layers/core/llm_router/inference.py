@@ -23,7 +23,7 @@ from llm_router.jobs import (
     usage_record,
 )
 from llm_router.metering import Meter
-from llm_router.models import Answer, CacheTier, Failure, Generation, Job, JobStatus, Spent
+from llm_router.models import Answer, CacheTier, Failure, Generation, Job, JobStatus, Spent, Target
 from llm_router.ports import CacheEntry, CacheStore, Clock, JobStore, LanguageModel, StatusStore
 from llm_router.prompt import canonicalise
 from llm_router.semantic_cache import MS_PER_HOUR, Hit
@@ -186,14 +186,20 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             try:
                 return self._stored_answer(work) or self._new_answer(work, deadline_ms)
             except ModelError as error:
-                following = successor(work.job, work.asked.model, error, spoken=bool(work.text))
+                following = self._following(work, error)
                 if following is None:
                     raise
-                self._show(work, None)  # who cancelled meanwhile is asked for no more
                 work.spent += self._fragment(work)
                 if is_cloud(following.model):
                     raise EscalatedError from error
                 work.ask(following)
+
+    def _following(self, work: Work, error: ModelError) -> Target | None:
+        """Return who is asked next, for the caller or, where he has cancelled, for the next who waits."""
+        if successor(work.job, work.asked.model, error, spoken=bool(work.text)) is None:
+            return None
+        self._show(work, None)
+        return successor(work.job, work.asked.model, error, spoken=bool(work.text))
 
     def _stored_answer(self, work: Work) -> Answer | None:
         """Return what a fallback answered to the very words before; what the job's own model did is known to be none.
