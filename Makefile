@@ -4,6 +4,8 @@
 # make bench   print what the parts cost
 # make evaluate-cache   hits and wrong hits of the semantic cache on DATA=<folder>, to OUT=<file.json>
 # make train-verifier   fit the verifier's learned part anew on DATA=<folder>
+# make train-classifier fit the learned grader anew on DATA=<folder>
+# make evaluate-routing  right and wrong grades, rules and learned, on DATA=<folder>, to OUT=<file.json>
 # make layers  build the layers for this machine, as the twin and the tests use them
 # make clean   remove what was built; the virtual environment in .venv stays
 # make lock    pin the newest allowed versions, with hashes
@@ -23,7 +25,7 @@ LAYER := --silent LOCAL=1 PYTHON=$(BIN)/python BUILD=$(BUILD)
 SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none $(BIN)/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types tests bench evaluate-cache train-verifier layers lock clean
+.PHONY: help run test lint types tests bench evaluate-cache train-verifier evaluate-routing train-classifier layers lock clean
 
 help:
 	@sed -n '/^# /!q; s/^# //p' Makefile
@@ -52,6 +54,12 @@ evaluate-cache: layers
 
 train-verifier: layers
 	@PYTHONPATH=layers/core:. $(BIN)/python -m tests.evaluation.train_verifier --data '$(DATA)'
+
+evaluate-routing: layers
+	@PYTHONPATH=layers/core:. $(BIN)/python -m tests.evaluation.evaluate_routing --data '$(DATA)' --out '$(OUT)' $(if $(PLOT),--plot '$(PLOT)')
+
+train-classifier: layers
+	@PYTHONPATH=layers/core:. OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.evaluation.train_classifier --data '$(DATA)'
 
 layers: $(VENV)/.installed
 	@$(MAKE) $(LAYER) -C layers/deps build-DepsLayer ARTIFACTS_DIR=$(BUILD)/layers/DepsLayer

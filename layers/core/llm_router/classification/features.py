@@ -1,5 +1,8 @@
 """What a grader saw in a prompt, and what it made of it."""
 
+from collections.abc import Mapping
+from enum import StrEnum
+
 import msgspec
 
 from llm_router.classification.complexity import Complexity
@@ -22,6 +25,13 @@ class Features(msgspec.Struct, frozen=True):
     """Sum of the points the scoring table gives."""
 
 
+class Grader(StrEnum):
+    """Who made a grade."""
+
+    RULES = "rules"
+    LEARNED = "learned"
+
+
 class Classification(msgspec.Struct, frozen=True):
     """A grade, how sure the grader is of it (0 to 1), and why."""
 
@@ -29,4 +39,11 @@ class Classification(msgspec.Struct, frozen=True):
     confidence: float
     features: Features
     reasons: tuple[str, ...]
-    """One line per feature that scored, ending in its points."""
+    """One line per feature that scored, ending in its points; of the learned grader, what spoke most for the tier."""
+    grader: Grader = Grader.RULES
+    chances: Mapping[Complexity, float] | None = None
+    """Calibrated probability of every tier; the rules have none."""
+    strong_needed: float | None = None
+    """Grows with how likely a weak model is to fail where a strong one does not; only the order has meaning."""
+    degraded: bool = False
+    """Whether the rules stood in for the learned grader."""

@@ -1,0 +1,265 @@
+"""Measures the graders: against the tiers that people gave, and against who really answered correctly.
+
+Run as `python -m tests.evaluation.evaluate_routing --data FOLDER --out FILE.json [--plot FILE.svg]`, where the folder
+holds `routing_*.jsonl` (`prompt`, `label`, `acceptable`, `source`, `trust`) and `router_outcomes_*.jsonl` (`prompt`,
+`weak_correct`, `strong_correct`).
+
+No prompt is graded by weights that were fitted on it. A prompt that the shipped weights do not know is graded by them;
+one they were fitted on (`fitted_on.txt`) is graded by weights fitted anew, the same way, on the other four of five
+seeded folds of such prompts. `learned_unseen` goes further: weights fitted without the prompt's whole source, and, as
+`core_left_out`, without any prompt of CORE.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from llm_router.adapters.onnx_embedder import OnnxEmbedder
+from llm_router.classification import RuleClassifier
+from llm_router.classification.expected_cost import DEFAULT_BIAS, cheapest_tier
+from llm_router.classification.weights import Head, Weights, shipped_weights
+from tests.evaluation.embedding import MODEL_DIR, Embeddings
+from tests.evaluation.metrics import auroc, calls_curve, expected_calibration_error, recovered_gap, tier_figures
+from tests.evaluation.prompts import (
+    FOLDS,
+    TIERS,
+    Labelled,
+    Outcome,
+    digest,
+    files_of,
+    folds,
+    read_labelled,
+    read_outcomes,
+)
+from tests.evaluation.softmax_regression import Floats, chances
+from tests.evaluation.train_classifier import FITTED_ON_FILE, Reader, Tiers, fit_need, fit_tiers, scores
+
+BIASES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
+LEARNING_SHARES = (0.25, 0.5, 0.75)
+
+Chances = dict[int, Sequence[float]]
+"""Chances of the tiers by number of the prompt."""
+
+
+def fitted_on(path: Path = FITTED_ON_FILE) -> frozenset[str]:
+    """Return the fingerprints of the prompts that the shipped weights were fitted on."""
+    return frozenset(path.read_text(encoding="ascii").split())
+
+
+class Evaluation:
+    """Grades the prompts of a folder without ever grading one by weights fitted on it.
+
+    Args:
+        weights: The shipped ones.
+        known: Fingerprints of the prompts they were fitted on.
+        reader: Reads prompts as the grader does.
+    """
+
+    def __init__(self, weights: Weights, known: frozenset[str], reader: Reader) -> None:
+        self._weights = weights
+        self._known = known
+        self._reader = reader
+
+    def is_known(self, item: Labelled | Outcome) -> bool:
+        """Whether the shipped weights were fitted on a prompt."""
+        return digest(item) in self._known
+
+    def in_folds(self, items: Sequence[Labelled]) -> list[Sequence[float]]:
+        """Return the chances of every prompt, known ones by weights of the other folds."""
+        known = [item for item in items if self.is_known(item)]
+        fold = dict(zip((item.prompt for item in known), folds([item.prompt for item in known]), strict=True))
+        return self._left_out(items, lambda item: fold[item.prompt])
+
+    def by_source(self, items: Sequence[Labelled]) -> list[Sequence[float]]:
+        """Return the chances of every prompt, known ones by weights that know nothing of their source."""
+        return self._left_out(items, lambda item: item.source)
+
+    def without_core(self, items: Sequence[Labelled]) -> list[Sequence[float]]:
+        """Return the chances of every prompt, those of CORE by weights that know nothing of CORE."""
+        return self._left_out(items, lambda item: item.is_core, only=True)
+
+    def _left_out(
+        self, items: Sequence[Labelled], group_of: Callable[[Labelled], object], *, only: object = None
+    ) -> list[Sequence[float]]:
+        known = [place for place, item in enumerate(items) if self.is_known(item)]
+        graded = self._chances(Tiers(self._weights.tiers, self._weights.words), items)
+        groups = dict.fromkeys(group_of(items[place]) for place in known)
+        for group in groups:
+            if only is not None and group is not only:
+                continue
+            inside = [place for place in known if group_of(items[place]) == group]
+            outside = [items[place] for place in known if group_of(items[place]) != group]
+            # The temperature is one number; that of the shipped weights is kept.
+            tiers = fit_tiers(outside, self._reader, divisor=self._weights.divisor)
+            for place, row in zip(inside, self._chances(tiers, [items[place] for place in inside]), strict=True):
+                graded[place] = row
+        return graded
+
+    def _chances(self, tiers: Tiers, items: Sequence[Labelled]) -> list[Sequence[float]]:
+        rows: list[Sequence[float]] = chances(scores(tiers, [item.prompt for item in items], self._reader)).tolist()
+        return rows
+
+    def needs(self, outcomes: Sequence[Outcome], share: float = 1.0) -> list[float]:
+        """Return the signal that the strong model is needed, known prompts by a fit on the other folds.
+
+        Args:
+            outcomes: Prompts.
+            share: Of the known prompts of the other folds, how many are used.
+        """
+        dense = self._reader.dense([outcome.prompt for outcome in outcomes])
+        signals = _signals(self._weights.strong_needed, dense)
+        known = np.array([self.is_known(outcome) for outcome in outcomes])
+        fold = np.array(folds([outcome.prompt for outcome in outcomes]))
+        chosen = np.random.default_rng(0).random(len(outcomes)) < share
+        for number in range(FOLDS):
+            fitting = np.flatnonzero(known & chosen & (fold != number))
+            there = np.flatnonzero(known & (fold == number))
+            if len(fitting) and len(there):
+                need = fit_need([outcomes[place] for place in fitting.tolist()], self._reader)
+                signals[there] = _signals(need, dense[there])
+        result: list[float] = signals.tolist()
+        return result
+
+
+def _signals(need: Head, dense: Floats) -> Floats:
+    signals: Floats = dense @ np.array([*need.embedding, *need.numbers]) + need.intercept
+    return signals
+
+
+def figures(
+    items: Sequence[Labelled], graded: Sequence[int], confidences: Sequence[float]
+) -> dict[str, dict[str, Any]]:
+    """Return the figures per file, for CORE and for everything."""
+    places = range(len(items))
+    core = [place for place in places if items[place].is_core]
+
+    def of(chosen: Sequence[int]) -> dict[str, Any]:
+        return tier_figures([items[place] for place in chosen], [graded[place] for place in chosen])
+
+    ece = expected_calibration_error(
+        [confidences[place] for place in core], [graded[place] == items[place].label for place in core]
+    )
+    return {
+        "sources": {name: of([place for place in places if items[place].file == name]) for name in files_of(items)},
+        "core": {**of(core), "ece": ece},
+        "all": of(places),
+    }
+
+
+def learned_figures(items: Sequence[Labelled], graded: Sequence[Sequence[float]], bias: float) -> dict[str, Any]:
+    """Return the figures of chances, decided at a bias."""
+    tiers = [cheapest_tier(row, bias) for row in graded]
+    return figures(items, tiers, [row[tier] for row, tier in zip(graded, tiers, strict=True)])
+
+
+def outcome_figures(outcomes: Sequence[Outcome], signals: Sequence[float]) -> dict[str, dict[str, float | None]]:
+    """Return per file how well a signal tells who needs the strong model."""
+    result = {}
+    for name in files_of(outcomes):
+        group = [(signal, each) for signal, each in zip(signals, outcomes, strict=True) if each.file == name]
+        inside, there = [signal for signal, _ in group], [each for _, each in group]
+        result[name] = {
+            "auroc": auroc(inside, [each.strong_needed for each in there]),
+            **recovered_gap(calls_curve(inside, there)),
+        }
+    return result
+
+
+def evaluate(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
+    """Return every figure of a folder of evaluation data."""
+    items, outcomes = read_labelled(folder), read_outcomes(folder)
+    rules = RuleClassifier()
+    ruled = [rules.classify(item.prompt) for item in items]
+    points = [float(rules.classify(outcome.prompt).features.total_score) for outcome in outcomes]
+    in_folds = evaluation.in_folds(items)
+    needs = evaluation.needs(outcomes)
+    return {
+        "learned": {
+            **learned_figures(items, in_folds, DEFAULT_BIAS),
+            "outcomes": outcome_figures(outcomes, needs),
+        },
+        "rules": {
+            **figures(items, [TIERS.index(each.complexity) for each in ruled], [each.confidence for each in ruled]),
+            "outcomes": outcome_figures(outcomes, points),
+        },
+        "random": {"outcomes": outcome_figures(outcomes, [0.0] * len(outcomes))},
+        "learned_unseen": {
+            **learned_figures(items, evaluation.by_source(items), DEFAULT_BIAS),
+            "core_left_out": learned_figures(items, evaluation.without_core(items), DEFAULT_BIAS)["core"],
+        },
+        "bias": [
+            {"bias": bias, **learned_figures(items, in_folds, bias)["core"], **shares(items, in_folds, bias)}
+            for bias in BIASES
+        ],
+        "learning": [
+            {"share": share, "outcomes": outcome_figures(outcomes, evaluation.needs(outcomes, share))}
+            for share in LEARNING_SHARES
+        ],
+        "calls": {
+            name: {
+                how: calls_curve([signals[place] for place in there], [outcomes[place] for place in there])
+                for how, signals in (("learned", needs), ("rules", points))
+            }
+            for name in files_of(outcomes)
+            for there in [[place for place, each in enumerate(outcomes) if each.file == name]]
+        },
+    }
+
+
+def shares(items: Sequence[Labelled], graded: Sequence[Sequence[float]], bias: float) -> dict[str, float]:
+    """Return the share of CORE that is graded into every tier."""
+    tiers = [cheapest_tier(row, bias) for row, item in zip(graded, items, strict=True) if item.is_core]
+    return {tier.value: round(tiers.count(number) / len(tiers), 4) for number, tier in enumerate(TIERS)}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the figures as Markdown tables."""
+    lines = ["| prompts | n | grader | accuracy | lenient | macro-F1 | under | over | ECE |", "|" + "---|" * 9]
+    lines += [
+        _row(name, how, report[how]["sources"].get(name) or report[how][name])
+        for name in (*report["learned"]["sources"], "core", "all")
+        for how in ("rules", "learned", "learned_unseen")
+    ]
+    lines.append(_row("core", "CORE left out", report["learned_unseen"]["core_left_out"]))
+    lines += ["", "| outcomes | signal | AUROC | APGR | CPT 50 % | CPT 80 % |", "|" + "---|" * 6]
+    for name in report["learned"]["outcomes"]:
+        for how in ("random", "rules", "learned"):
+            each = report[how]["outcomes"][name]
+            cells = ["" if each[key] is None else f"{each[key]:.3f}" for key in ("auroc", "apgr", "cpt50", "cpt80")]
+            lines.append(f"| {name} | {how} | {' | '.join(cells)} |")
+    lines += ["", "| bias | accuracy | under | over | simple | medium | complex |", "|" + "---|" * 7]
+    for each in report["bias"]:
+        cells = [f"{each[key]:.3f}" for key in ("accuracy", "under", "over", "simple", "medium", "complex")]
+        lines.append(f"| {each['bias']:g} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _row(name: str, how: str, each: dict[str, Any]) -> str:
+    cells = [f"{each[key]:.3f}" for key in ("accuracy", "lenient", "macro_f1", "under", "over")]
+    return f"| {name} | {each['n']} | {how} | {' | '.join(cells)} | {each.get('ece', '')} |"
+
+
+def main() -> None:
+    """Evaluate, print the tables, write the JSON and, if asked, draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--plot", type=Path)
+    arguments = parser.parse_args()
+    reader = Reader(Embeddings(OnnxEmbedder(MODEL_DIR).embed))
+    report = evaluate(arguments.data, Evaluation(shipped_weights(), fitted_on(), reader))
+    sys.stdout.write(f"{table(report)}\n")
+    arguments.out.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    if arguments.plot:
+        from tests.evaluation.plotting import plot_routing  # noqa: PLC0415 - matplotlib is needed for the picture only
+
+        plot_routing(report, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
