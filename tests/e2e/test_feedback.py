@@ -1,5 +1,6 @@
 """Callers who say that an answer was wrong, and caches that are cleared."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -74,6 +75,19 @@ def test_same_report_twice(router: Any) -> None:
     assert ("conflict", "verdict") == (other.json()["error"]["code"], other.json()["error"]["field"])
     assert records + 1 == router.items("UsageTable")  # the failed request's
     assert "the request has no answer: it failed" == report(router, failed).json()["error"]["message"]
+
+
+def test_same_report_from_many_sides(router: Any) -> None:
+    """A report that arrives several times at once counts once and is answered alike."""
+    answer_and_store(router, "What is an AVL tree?")
+    hit = router.answer("what's an AVL tree")
+    records = router.items("UsageTable")
+    with ThreadPoolExecutor(6) as pool:
+        responses = list(pool.map(lambda _: report(router, hit), range(6)))
+
+    assert [200] * 6 == [response.status_code for response in responses]
+    assert 1 == len({response.text for response in responses})
+    assert records + 1 == router.items("UsageTable")
 
 
 def test_three_complaints(router: Any) -> None:
