@@ -5,8 +5,7 @@ import pytest
 
 from llm_router.errors import ConflictError, StoreError
 from llm_router.heartbeat import LeaseKeeper
-from llm_router.inference import LEASE_MS
-from llm_router.work import Work
+from llm_router.work import LEASE_MS, Work
 from tests.builders import make_job
 from tests.fakes import NOW_MS, FakeJobStore, SettableClock
 

@@ -5,11 +5,12 @@ from contextlib import nullcontext
 import pytest
 
 from llm_router.errors import ConflictError, StoreError
-from llm_router.inference import LEASE_MS, MAX_STARTS, InferenceRunner
+from llm_router.inference import MAX_STARTS, InferenceRunner
 from llm_router.jobs import SET_ASIDE, is_set_aside, settle
 from llm_router.metering import BoxMeter
 from llm_router.models import Failure, Job, JobStatus
 from llm_router.requests import OVERDUE_MS, Requests
+from llm_router.work import LEASE_MS
 from tests.builders import COSTS, make_generation, make_job
 from tests.fakes import JOB_LIFE_MS, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
 

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from llm_router.errors import ConflictError, StoreError
-from llm_router.inference import LEASE_MS
 from llm_router.ports import Clock, JobStore
-from llm_router.work import Work
+from llm_router.work import LEASE_MS, Work
 
 BEAT_SECONDS: Final = 5.0
 

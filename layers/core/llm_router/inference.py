@@ -1,37 +1,22 @@
 """Runs a job on its model, or on one of its fallbacks, and writes down what came of it."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from llm_router.costs import Costs
-from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, StoreError
+from llm_router.answering import Answering
+from llm_router.errors import ConflictError, ModelError, StoreError
 from llm_router.estimates import Pace
-from llm_router.fallback import cloud_target, home, is_cloud, successor
-from llm_router.jobs import (
-    CANCELLED,
-    SET_ASIDE,
-    answer_from_cache,
-    cancelled,
-    failed,
-    is_set_aside,
-    settle,
-    succeeded,
-    usage_record,
-)
-from llm_router.metering import Meter
-from llm_router.models import Answer, CacheTier, Failure, Generation, Job, JobStatus, Spent, Target
-from llm_router.ports import CacheEntry, CacheStore, Clock, JobStore, LanguageModel, StatusStore
+from llm_router.fallback import cloud_target, home
+from llm_router.jobs import SET_ASIDE, failed, is_set_aside, settle, succeeded, usage_record
+from llm_router.models import Failure, Generation, Job, JobStatus
+from llm_router.ports import CacheEntry, StatusStore
 from llm_router.prompt import canonicalise
-from llm_router.semantic_cache import MS_PER_HOUR, Hit
+from llm_router.semantic_cache import MS_PER_HOUR
 from llm_router.work import CancelledError, EscalatedError, Work
 
-PROGRESS_EVERY_MS: Final = 1000
-LEASE_MS: Final = 30_000
-"""A worker that has not been heard of for so long is taken for dead."""
 MAX_STARTS: Final = 5
 """How many workers may die over a job before it is taken for their killer."""
 _SET_ASIDE: Final = Failure(code=SET_ASIDE, message="the request could not be worked on; it is kept for the operator")
@@ -40,17 +25,10 @@ Heartbeat = Callable[[Work], AbstractContextManager[object]]
 """Renews the lease of the work's job while the model is silent."""
 
 
-class InferenceRunner(Struct, frozen=True, kw_only=True):
+class InferenceRunner(Answering, frozen=True, kw_only=True):
     """Takes one job at a time from queued to finished."""
 
-    jobs: JobStore
-    cache: CacheStore
     statuses: StatusStore
-    model: LanguageModel
-    costs: Costs
-    meter: Meter
-    """Prices what `model` does."""
-    clock: Clock
     heartbeat: Heartbeat
     new_worker: Callable[[], str]
     cache_ttl_hours: float
@@ -58,8 +36,6 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
     """Told when the figures of a generation are lost, which costs nobody an answer."""
     on_cache_error: Callable[[StoreError], None]
     """Told when the cache does not take an answer; its caller has it all the same."""
-    in_cloud: bool = False
-    """Whether `model` is the cloud's, and the jobs to run are those left to it."""
 
     def run(self, job_id: str, *, deadline_ms: int, is_last: bool = False) -> Job:
         """Answer a job and return it as it ended, or as it was left to the cloud.
@@ -107,7 +83,7 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
         try:
             work = self._begin(job.job_id)
             if work.job.attempts > MAX_STARTS:
-                failure = self._failure(work, "worker_lost", "every worker that began the request was lost")
+                failure = self.failure(work, "worker_lost", "every worker that began the request was lost")
                 return self._end(failed(work.job, failure, self.clock()))
             return self._finish(work, deadline_ms)
         except StoreError:
@@ -124,16 +100,13 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
                 self.jobs.give_back(job)
 
     def _begin(self, job_id: str) -> Work:
-        job = self._start(job_id, self.new_worker())
+        job = self.start(job_id, self.new_worker())
         return Work(job, cloud_target(job) if self.in_cloud else None)
-
-    def _start(self, job_id: str, worker: str) -> Job:
-        return self.jobs.start(job_id, worker=worker, lease_until_ms=self.clock() + LEASE_MS, in_cloud=self.in_cloud)
 
     def _finish(self, work: Work, deadline_ms: int) -> Job:
         try:
             with self.heartbeat(work):
-                answer = self._answer(work, deadline_ms)
+                answer = self.answer(work, deadline_ms)
             finished = succeeded(work.job, answer, self.clock())
         except CancelledError:
             return work.job
@@ -141,7 +114,7 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             self.jobs.escalate(replace(work.job, spent=work.spent))
             return self.jobs.get(work.job.job_id)
         except ModelError as error:
-            finished = failed(work.job, self._failure(work, error.code, str(error)), self.clock())
+            finished = failed(work.job, self.failure(work, error.code, str(error)), self.clock())
         except ConflictError:
             return self._ended(work.job)
         ended = self._end(finished)
@@ -171,110 +144,6 @@ class InferenceRunner(Struct, frozen=True, kw_only=True):
             self.statuses.put_pace(pace.learn(generation, self.clock()))
         except StoreError as error:
             self.on_store_error(error)
-
-    def _answer(self, work: Work, deadline_ms: int) -> Answer:
-        """Ask one model after the other, as the rules of the fallbacks say, until one answers.
-
-        Raises:
-            CancelledError: nobody wants the answer any more.
-            EscalatedError: it is the cloud's turn.
-            ModelError: the last one has no answer either.
-        """
-        if work.job.cancel_requested:
-            self._cancel(work)
-        while True:
-            try:
-                return self._stored_answer(work) or self._new_answer(work, deadline_ms)
-            except ModelError as error:
-                following = self._following(work, error)
-                if following is None:
-                    raise
-                work.spent += self._fragment(work)
-                if is_cloud(following.model):
-                    raise EscalatedError from error
-                work.ask(following)
-
-    def _following(self, work: Work, error: ModelError) -> Target | None:
-        """Return who is asked next, for the caller or, where he has cancelled, for the next who waits."""
-        if successor(work.job, work.asked.model, error, spoken=bool(work.text)) is None:
-            return None
-        self._show(work, None)
-        return successor(work.job, work.asked.model, error, spoken=bool(work.text))
-
-    def _stored_answer(self, work: Work) -> Answer | None:
-        """Return what a fallback answered to the very words before; what the job's own model did is known to be none.
-
-        Whoever passes the cache by wants a new answer.
-        """
-        if work.fallback is None or work.job.cache_bypass is not None or "cache" in work.job.degraded:
-            return None
-        with suppress(StoreError):
-            entry = self.cache.get(work.asked.namespace, work.job.entry_id)
-            if entry is not None and entry.expires_at * 1000 > self.clock():
-                hit = Hit(entry, CacheTier.EXACT, 1.0)
-                return answer_from_cache(hit, self.costs, fallback=work.fallback, spent=work.spent)
-        return None
-
-    def _new_answer(self, work: Work, deadline_ms: int) -> Answer:
-        generation = work.generation = self._generate(work, deadline_ms)
-        spent = work.spent + self.meter.generation(generation)
-        return Answer(
-            text=generation.text,
-            model=generation.model,
-            input_tokens=generation.input_tokens,
-            output_tokens=generation.output_tokens,
-            done_reason=generation.done_reason,
-            fallback=work.fallback,
-            tokens_estimated=generation.tokens_estimated,
-            busy_ms=spent.busy_ms,
-            actual_nano_usd=spent.actual_nano_usd,
-            baseline_nano_usd=self.costs.baseline_nano_usd(generation.input_tokens, generation.output_tokens),
-        )
-
-    def _generate(self, work: Work, deadline_ms: int) -> Generation:
-        written_at_ms = self.clock()
-        # Leaving early, for whatever reason, closes the stream, and that stops the box.
-        with closing(self.model.generate(work.call, deadline_ms=deadline_ms)) as stream:
-            for piece in stream:
-                if isinstance(piece, Generation):
-                    return piece
-                work.text += piece
-                work.first_piece_at_ms = work.first_piece_at_ms or self.clock()
-                if self.clock() - written_at_ms >= PROGRESS_EVERY_MS:
-                    self._show(work, work.text)
-                    written_at_ms = self.clock()
-        raise ModelUnavailableError("the model's answer broke off")
-
-    def _show(self, work: Work, text: str | None) -> None:
-        """Write the text so far, if there is any, and learn whether it is still wanted."""
-        try:
-            seen = self.jobs.renew(work.job, lease_until_ms=self.clock() + LEASE_MS, partial_text=text)
-        except StoreError:
-            return  # a table that refuses the text on the way must not cost the generation
-        if seen.cancel_requested:
-            self._cancel(work)
-
-    def _cancel(self, work: Work) -> None:
-        """End the job at its caller's wish; go on in the name of the next request that waits for the same answer."""
-        heir = self.jobs.hand_over(work.job)
-        spent = self._failure(work, CANCELLED, "the request was cancelled")
-        # Whoever gets the answer pays for all of it.
-        ended = cancelled(work.job, replace(spent, busy_ms=0, actual_nano_usd=0) if heir else spent, self.clock())
-        self.jobs.finish(ended, usage_record(ended))
-        worker, work.job = work.job.worker or "", ended
-        if heir is None:
-            raise CancelledError
-        work.job = self._start(heir, worker)
-
-    def _failure(self, work: Work, code: str, message: str) -> Failure:
-        """Return why there is no answer, and what was written in vain, by whatever model."""
-        spent = work.spent + self._fragment(work)
-        return Failure(code=code, message=message, busy_ms=spent.busy_ms, actual_nano_usd=spent.actual_nano_usd)
-
-    def _fragment(self, work: Work) -> Spent:
-        """Return what the answer on its way took, as far as is known: from its first piece."""
-        writing_ms = self.clock() - work.first_piece_at_ms if work.first_piece_at_ms else 0
-        return self.meter.fragment(work.call, work.text, writing_ms=writing_ms)
 
     def _remember(self, job: Job) -> None:
         """Store the answer, unless its caller forbids it, or it is cut or empty and must not be given twice."""

@@ -1,7 +1,12 @@
 """One answer on its way: whose it is, who is asked for it, and what it has cost so far."""
 
+from typing import Final
+
 from llm_router.fallback import targets
 from llm_router.models import Generation, Job, ModelCall, Target
+
+LEASE_MS: Final = 30_000
+"""A worker that has not been heard of for so long is taken for dead."""
 
 
 class CancelledError(Exception):
