@@ -3,7 +3,7 @@ from msgspec.structs import replace
 
 from llm_router.errors import NotFoundError
 from llm_router.jobs import cancelled, succeeded, usage_record
-from llm_router.models import Failure, Job, JobStatus, Spent
+from llm_router.models import Failure, Job, JobStatus, Spent, UsageRecord
 from llm_router.requests import OVERDUE_MS, Requests
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS, FakeJobStore, SettableClock
@@ -220,3 +220,24 @@ def test_cancel_of_a_request_that_waits_for_the_cloud() -> None:
     assert [JobStatus.CANCELLED, JobStatus.ESCALATED] == world.statuses(ONE, TWO)
     assert (30, 3000) == (world.jobs.usage[ONE].busy_ms, world.jobs.usage[ONE].actual_nano_usd)
     assert [] == world.dispatched
+
+
+class Overtaken(FakeJobStore):
+    """A job store where a worker of the cloud is always a moment faster."""
+
+    def finish(self, job: Job, usage: UsageRecord) -> bool:
+        """Begin the job before it can be ended."""
+        self.start(job.job_id, worker="w", lease_until_ms=NOW_MS + 1_000, in_cloud=True)
+        return super().finish(job, usage)
+
+
+def test_cancel_that_a_worker_overtakes() -> None:
+    """A request that is taken up while it is being cancelled is ended by the worker that has it now."""
+    world = World()
+    world.jobs = Overtaken(world.clock)
+    world.jobs.open(make_job(ONE))
+    escalated(world)
+    seen = Requests(world.jobs, world.dispatched.append, world.clock).cancel(ONE, "default")
+
+    assert (JobStatus.RUNNING, True) == (seen.status, seen.cancel_requested)
+    assert {} == world.jobs.usage
