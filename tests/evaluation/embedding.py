@@ -16,10 +16,12 @@ class Embeddings:
 
     Args:
         embed: Returns the unit vector of a text.
+        sees: Whether the vector of a text is about all of it; of any text by default.
     """
 
-    def __init__(self, embed: Callable[[str], Iterable[float]]) -> None:
+    def __init__(self, embed: Callable[[str], Iterable[float]], sees: Callable[[str], bool] = bool) -> None:
         self._embed = embed
+        self.sees = sees
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
     def vector(self, text: str) -> NDArray[np.float32]:

@@ -16,10 +16,11 @@ from typing import Any
 import msgspec
 
 from llm_router.adapters.onnx_embedder import OnnxEmbedder
+from llm_router.freshness import is_time_dependent
 from llm_router.verification import PairVerifier
 from tests.evaluation.embedding import MODEL_DIR, THRESHOLD, Embeddings
 from tests.evaluation.pairs import Pair, read_pairs
-from tests.evaluation.stream import ceiling, play, read_stream
+from tests.evaluation.stream import ceiling, neighbours, play, read_stream
 
 CURVE_SCORES = (-2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 CURVE_THRESHOLDS = (0.8, 0.85, 0.88, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
@@ -31,9 +32,19 @@ class Judged(msgspec.Struct, frozen=True):
     pair: Pair
     similarity: float
     score: float
-    """Log-odds by the verifier, minus infinity when a rule is broken."""
+    """Log-odds by the verifier, minus infinity when a rule is broken or a prompt is never answered from the cache."""
     is_served: bool
     """By the threshold and the verifier."""
+
+
+def may_be_cached(prompt: str) -> bool:
+    """Whether the router stores answers to a canonical prompt at all."""
+    return not is_time_dependent(prompt)
+
+
+def may_share(pair: Pair, embeddings: Embeddings) -> bool:
+    """Whether the router would compare a pair: its answers may be cached, and the embedding sees all of both."""
+    return all(may_be_cached(prompt) and (pair.a == pair.b or embeddings.sees(prompt)) for prompt in (pair.a, pair.b))
 
 
 def judge(pairs: Sequence[Pair], embeddings: Embeddings, verifier: PairVerifier) -> list[Judged]:
@@ -41,8 +52,9 @@ def judge(pairs: Sequence[Pair], embeddings: Embeddings, verifier: PairVerifier)
     judged = []
     for pair in pairs:
         similarity = embeddings.similarity(pair.a, pair.b)
-        _, score = verifier.judge(pair.a, pair.b, similarity)
-        is_served = similarity >= THRESHOLD and verifier.refusal(pair.a, pair.b, similarity) is None
+        is_compared = may_share(pair, embeddings)
+        score = verifier.judge(pair.a, pair.b, similarity)[1] if is_compared else -math.inf
+        is_served = is_compared and similarity >= THRESHOLD and verifier.refusal(pair.a, pair.b, similarity) is None
         judged.append(Judged(pair, similarity, score, is_served))
     return judged
 
@@ -103,8 +115,9 @@ def halves(judged: Sequence[Judged]) -> dict[str, dict[str, float | None]]:
 def report_stream(path: Path, embeddings: Embeddings, verifier: PairVerifier) -> dict[str, Any]:
     """Return the figures of a stream of requests."""
     requests = read_stream(path)
-    bare = play(requests, embeddings, THRESHOLD, lambda *_: True)
-    verified = play(requests, embeddings, THRESHOLD, lambda *pair: verifier.refusal(*pair) is None)
+    near = neighbours(requests, embeddings, THRESHOLD)
+    bare = play(requests, near, lambda *_: True)
+    verified = play(requests, near, lambda *pair: verifier.refusal(*pair) is None, may_be_cached)
     return {
         "threshold_only": msgspec.to_builtins(bare),
         "verified": msgspec.to_builtins(verified),
@@ -182,7 +195,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
-    report = evaluate(arguments.data, Embeddings(OnnxEmbedder(MODEL_DIR).embed), PairVerifier())
+    embedder = OnnxEmbedder(MODEL_DIR)
+    report = evaluate(arguments.data, Embeddings(embedder.embed, embedder.sees), PairVerifier())
     sys.stdout.write(f"{table(report)}\n")
     arguments.out.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     if arguments.plot:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ class Pair(Struct, frozen=True):
     b: str
     duplicate: bool
     kind: str
+    family: str = ""
+    """What pairs that must fall into the same half have in common; empty for a pair that may fall into either."""
 
     @property
     def is_for_tuning(self) -> bool:
         """Whether the pair is in the half on which errors may be looked at; the other half only checks."""
-        return hashlib.sha256("\n".join(sorted((self.a, self.b))).encode()).digest()[0] % 2 == 0
+        key = self.family or "\n".join(sorted((self.a, self.b)))
+        return hashlib.sha256(key.encode()).digest()[0] % 2 == 0
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -37,3 +41,17 @@ def read_pairs(path: Path) -> list[Pair]:
         Pair(canonicalise(row["a"]), canonicalise(row["b"]), bool(row["duplicate"]), str(row.get("kind", "")))
         for row in read_lines(path)
     ]
+
+
+def read_questions(path: Path) -> list[Pair]:
+    """Return every pair of questions of one block of a file like `questions.txt`, a block being a family."""
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    pairs = []
+    for block in "\n".join(lines).strip().split("\n\n"):
+        asked = [
+            (canonicalise(question), number)
+            for number, line in enumerate(block.splitlines())
+            for question in line.split("|")
+        ]
+        pairs += [Pair(a, b, here == there, "written", asked[0][0]) for (a, here), (b, there) in combinations(asked, 2)]
+    return pairs

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from tests.evaluation.embedding import Embeddings
 from tests.evaluation.pairs import read_lines
 
 Accepts = Callable[[str, str, float], bool]
+Neighbours = dict[str, list[tuple[str, float]]]
+"""For each prompt, other prompts and their cosines, the nearest first."""
 
 
 class Request(Struct, frozen=True):
@@ -37,26 +40,47 @@ def read_stream(path: Path) -> list[Request]:
     ]
 
 
-def play(requests: Sequence[Request], embeddings: Embeddings, threshold: float, accepts: Accepts) -> Outcome:
-    """Return what a cache that starts empty and stores every miss makes of the requests.
+def neighbours(requests: Sequence[Request], embeddings: Embeddings, threshold: float) -> Neighbours:
+    """Return the prompts at or above the threshold from each prompt, the nearest first.
 
-    Exact words go first; then the nearest candidates at or above the threshold, in order, until one is accepted.
+    A prompt of which the embedding does not see all has none.
     """
-    exact: dict[str, str] = {}
-    stored: list[Request] = []
-    vectors = np.zeros((len(requests), len(embeddings.vector(requests[0].prompt))), dtype=np.float32)
+    prompts = [prompt for prompt in dict.fromkeys(request.prompt for request in requests) if embeddings.sees(prompt)]
+    vectors = np.array([embeddings.vector(prompt) for prompt in prompts])
+    near: Neighbours = {}
+    for place, prompt in enumerate(prompts):
+        cosines = vectors @ vectors[place]
+        cosines[place] = -1
+        order = np.argsort(-cosines, kind="stable")[: np.count_nonzero(cosines >= threshold)]
+        near[prompt] = [(prompts[index], float(cosines[index])) for index in order]
+    return near
+
+
+def play(
+    requests: Sequence[Request], near: Neighbours, accepts: Accepts, may_be_cached: Callable[[str], bool] = bool
+) -> Outcome:
+    """Return what a cache that starts empty and stores every miss that may be cached makes of the requests.
+
+    Exact words go first; then the nearest stored candidates, in order, until one is accepted.
+    """
+    stored: dict[str, str] = {}
     hits = wrong = 0
     for request in requests:
-        cluster = exact.get(request.prompt)
+        if not may_be_cached(request.prompt):
+            continue
+        cluster = stored.get(request.prompt)
         if cluster is None:
-            near = _nearest(vectors[: len(stored)], embeddings.vector(request.prompt), threshold)
+            candidates = ((prompt, cosine) for prompt, cosine in near.get(request.prompt, ()) if prompt in stored)
             cluster = next(
-                (stored[i].cluster for i, cosine in near if accepts(request.prompt, stored[i].prompt, cosine)), None
+                (
+                    stored[prompt]
+                    for prompt, cosine in islice(candidates, CANDIDATES)
+                    if accepts(request.prompt, prompt, cosine)
+                ),
+                None,
             )
         if cluster is None:
-            vectors[len(stored)] = embeddings.vector(request.prompt)
-            stored.append(request)
-            exact[request.prompt] = request.cluster
+            stored[request.prompt] = request.cluster
         else:
             hits += 1
             wrong += cluster != request.cluster
@@ -66,11 +90,3 @@ def play(requests: Sequence[Request], embeddings: Embeddings, threshold: float, 
 def ceiling(requests: Iterable[Request]) -> float:
     """Return the share of requests whose question has been asked before in some words."""
     return float(np.mean([request.oracle_hit for request in requests]))
-
-
-def _nearest(vectors: np.ndarray, vector: np.ndarray, threshold: float) -> list[tuple[int, float]]:
-    """Return the indices and cosines of the nearest vectors at or above the threshold, the nearest first."""
-    cosines = vectors @ vector
-    near = np.flatnonzero(cosines >= threshold)
-    best = near[np.argsort(-cosines[near], kind="stable")][:CANDIDATES]
-    return [(int(index), float(cosines[index])) for index in best]

@@ -25,9 +25,9 @@ from llm_router.verification.rules import broken_rule
 from llm_router.verification.scoring import Card, Checked, Scorer, Tree, Weights
 from tests.evaluation import boosting, rewriting
 from tests.evaluation.embedding import MODEL_DIR, THRESHOLD, Embeddings
-from tests.evaluation.evaluate_cache import by_verifier, judge, rates
-from tests.evaluation.pairs import Pair, read_lines, read_pairs
-from tests.evaluation.stream import Outcome, Request, play, read_stream
+from tests.evaluation.evaluate_cache import by_verifier, judge, may_be_cached, rates
+from tests.evaluation.pairs import Pair, read_lines, read_pairs, read_questions
+from tests.evaluation.stream import Outcome, Request, neighbours, play, read_stream
 
 OPEN_PAIRS = ("pairs_paws", "pairs_stsb", "pairs_gptcache_mock", "pairs_intents", "pairs_vllm_sr_cache")
 """Files that weights may be fitted on."""
@@ -37,9 +37,12 @@ OPEN_PROMPTS = (
     "router_outcomes_mmlu", "router_outcomes_mtbench", "router_outcomes_routerarena",
 )  # fmt: skip
 """Files whose prompts may be rewritten into pairs and counted for common words."""
+QUESTIONS_FILE = Path(__file__).with_name("questions.txt")
+WRITTEN = "written questions"
 REWRITTEN = "rewritten prompts"
 IMPORTANCE = {
-    REWRITTEN: 0.7,
+    WRITTEN: 2.0,
+    REWRITTEN: 0.2,
     "addition": 0.5,
     "substitution": 0.7,
     "without_word": 0.5,
@@ -50,8 +53,9 @@ IMPORTANCE = {
     "tail": 0.6,
 }
 """How much a pair of a source or kind of edit counts, where it is not 1."""
-WRONG_TO_MISSED = 2.0
-"""How much worse a wrong hit is than a missed one, in the pairs that people labelled."""
+WRONG_TO_MISSED = {REWRITTEN: 1.0, "pairs_paws": 4.0}
+"""How much worse a wrong hit is than a missed one, where it is not `WRONG_TO_MISSED_ELSEWHERE`."""
+WRONG_TO_MISSED_ELSEWHERE = 2.0
 TREES, DEPTH, RATE = 120, 3, 0.12
 EDITS_OF_A_PROMPT = 6
 """Tries of each sort; not every edit fits every prompt."""
@@ -59,7 +63,7 @@ WORDS_IN_A_PROMPT = range(3, 26)
 COMMON_FROM = 6
 LEAST_SIMILARITY = 0.8
 """Pairs somewhat below the cache's threshold are fitted on too, because there are more of them."""
-BUDGETS = (0.003, 0.005, 0.01, 0.015)
+BUDGETS = (0.003, 0.006, 0.01)
 SMOOTHED = 0.25
 GRID = tuple(step / 20 for step in range(81))
 
@@ -109,6 +113,11 @@ def _rewritten(prompt: str, edits: Sequence[rewriting.Rewrite], chance: random.R
     yield Pair(canonicalise(prompt), canonicalise(edited), same, edit.__qualname__.partition(".")[0])
 
 
+def labelled_pairs(folder: Path, source: str) -> list[Pair]:
+    """Return the pairs of an open file of the folder, or those written for the purpose."""
+    return read_questions(QUESTIONS_FILE) if source == WRITTEN else read_pairs(folder / f"{source}.jsonl")
+
+
 def as_rows(
     pairs: Sequence[Pair], embeddings: Embeddings, weight: Callable[[str], float], least: float = LEAST_SIMILARITY
 ) -> list[Row]:
@@ -124,7 +133,7 @@ def as_rows(
 
 def importance(source: str, pair: Pair) -> float:
     """Return how much a pair counts."""
-    cost = 1.0 if pair.duplicate or source == REWRITTEN else WRONG_TO_MISSED
+    cost = 1.0 if pair.duplicate else WRONG_TO_MISSED.get(source, WRONG_TO_MISSED_ELSEWHERE)
     return cost * IMPORTANCE.get(source, 1.0) * IMPORTANCE.get(pair.kind, 1.0)
 
 
@@ -151,8 +160,9 @@ def outcomes(requests: Sequence[Request], embeddings: Embeddings, verifier: Pair
             scores[asked, answered] = verifier.judge(asked, answered, similarity)[1]
         return scores[asked, answered]
 
+    near = neighbours(requests, embeddings, THRESHOLD)
     return {
-        least: play(requests, embeddings, THRESHOLD, lambda *pair, least=least: score(*pair) >= least) for least in GRID
+        least: play(requests, near, lambda *pair, least=least: score(*pair) >= least, may_be_cached) for least in GRID
     }
 
 
@@ -192,8 +202,8 @@ def checked(weights: Weights, groups: dict[str, list[Row]], folder: Path, embedd
     intercept, trees = fit(halves)
     verifier = PairVerifier(weights=Scorer(replace(weights, intercept=intercept, trees=trees)))
     result = {}
-    for name in OPEN_PAIRS:
-        pairs = [pair for pair in read_pairs(folder / f"{name}.jsonl") if not pair.is_for_tuning]
+    for name in (*OPEN_PAIRS, WRITTEN):
+        pairs = [pair for pair in labelled_pairs(folder, name) if not pair.is_for_tuning]
         figures = rates(judge(pairs, embeddings, verifier), by_verifier)
         result[name] = Checked(pairs=len(pairs), hit=figures["hit"], wrong=figures["wrong"])
     return result
@@ -208,7 +218,7 @@ def train(folder: Path, embeddings: Embeddings) -> Weights:
     )
     weight = Scorer(unfitted).weight
     usable = [prompt for prompt in prompts if len(prompt.split()) in WORDS_IN_A_PROMPT and "\n" not in prompt]
-    groups = {name: as_rows(read_pairs(folder / f"{name}.jsonl"), embeddings, weight) for name in OPEN_PAIRS}
+    groups = {name: as_rows(labelled_pairs(folder, name), embeddings, weight) for name in (*OPEN_PAIRS, WRITTEN)}
     groups[REWRITTEN] = as_rows(list(rewritten_pairs(usable, random.Random(0))), embeddings, weight)
     intercept, trees = fit(groups)
     fitted = replace(unfitted, intercept=intercept, trees=trees)
@@ -234,7 +244,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=scoring.WEIGHTS_FILE)
     arguments = parser.parse_args()
-    weights = train(arguments.data, Embeddings(OnnxEmbedder(MODEL_DIR).embed))
+    embedder = OnnxEmbedder(MODEL_DIR)
+    weights = train(arguments.data, Embeddings(embedder.embed, embedder.sees))
     arguments.out.write_bytes(msgspec.json.encode(weights) + b"\n")
     sys.stdout.write(
         f"{weights.card.fitted_on}, budgets {dict(weights.budgets)}, {arguments.out.stat().st_size} bytes\n"

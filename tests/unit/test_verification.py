@@ -71,6 +71,8 @@ def refusal(asked: str, answered: str, similarity: float = 0.97) -> str | None:
         ("no word in common", "Cheap umbrellas", "Sturdy parasols"),
         ("numbers differ", "Explain part V of the treaty", "Explain part X of the treaty"),
         ("numbers differ", "What was the second prize?", "What was the prize?"),
+        ("quoted strings differ", "What does 'salty' mean?", "What does 'sour' mean?"),
+        ("names differ", "Who owns the mill in Thornwick today?", "Who owns the mill in Ellerby today?"),
         ("relative differs", "What do I write to my aunt?", "What do I write to my cousin?"),
     ],
 )
@@ -125,6 +127,9 @@ def test_accepts_another_manner_of_writing(asked: str, answered: str) -> None:
         ("Where do I invest a small inheritance?", "Where do I make an investment of a small inheritance?"),
         ("In Python, how do I sort a list?", "How do I sort a list in Python?"),
         ("Difference between mitosis and meiosis", "Difference between meiosis and mitosis"),
+        ("Difference between hard cheese and soft cheese", "Difference between soft cheese and hard cheese"),
+        ("How To Learn Juggling At Home", "How To Study Juggling At Home"),
+        ("Is rye bread healthy? If yes, why?", "Is rye bread healthy?"),
     ],
 )
 def test_accepts_another_wording(asked: str, answered: str) -> None:

@@ -4,7 +4,7 @@ from llm_router.prompt import sha256_hex
 from llm_router.verification.features import NAMES
 from llm_router.verification.scoring import WEIGHTS_FILE, Weights
 from llm_router.verification.wordlists import lexicon
-from tests.evaluation.train_verifier import BUDGETS, DEPTH, OPEN_PAIRS, REWRITTEN, TREES
+from tests.evaluation.train_verifier import BUDGETS, DEPTH, OPEN_PAIRS, REWRITTEN, TREES, WRITTEN
 
 WEIGHTS = msgspec.json.decode(WEIGHTS_FILE.read_bytes(), type=Weights)
 
@@ -21,7 +21,7 @@ def test_weights_have_the_shape_the_training_script_writes() -> None:
     assert NAMES == WEIGHTS.features
     assert TREES == len(WEIGHTS.trees)
     assert {(inner, inner, inner + 1)} == {(len(t.features), len(t.thresholds), len(t.leaves)) for t in WEIGHTS.trees}
-    assert {*OPEN_PAIRS, REWRITTEN} == WEIGHTS.card.fitted_on.keys()
+    assert {*OPEN_PAIRS, REWRITTEN, WRITTEN} == WEIGHTS.card.fitted_on.keys()
     assert {budget for budget, _ in WEIGHTS.budgets} <= set(BUDGETS)
 
 

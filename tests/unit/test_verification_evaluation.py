@@ -8,9 +8,10 @@ from llm_router.verification import PairVerifier
 from llm_router.verification.scoring import Tree
 from tests.evaluation import boosting, rewriting
 from tests.evaluation.embedding import Embeddings
-from tests.evaluation.evaluate_cache import evaluate, table
-from tests.evaluation.stream import Outcome, Request, ceiling, play
-from tests.evaluation.train_verifier import BUDGETS, least_scores
+from tests.evaluation.evaluate_cache import evaluate, judge, table
+from tests.evaluation.pairs import Pair, read_questions
+from tests.evaluation.stream import Outcome, Request, ceiling, neighbours, play
+from tests.evaluation.train_verifier import BUDGETS, QUESTIONS_FILE, least_scores
 
 ANGLES = {"A one?": 0.0, "A two?": 0.1, "B?": 0.2, "far?": 2.0}
 
@@ -28,7 +29,9 @@ def stream(*prompts: str) -> list[Request]:
 
 def test_stream_counts_hits_and_wrong_hits() -> None:
     """An exact repeat hits, a near prompt hits, and a hit of another cluster is wrong."""
-    outcome = play(stream("A one?", "far?", "A one?", "A two?", "B?"), Embeddings(by_angle), 0.9, lambda *_: True)
+    requests = stream("A one?", "far?", "A one?", "A two?", "B?")
+
+    outcome = play(requests, neighbours(requests, Embeddings(by_angle), 0.9), lambda *_: True)
 
     assert Outcome(hit_rate=3 / 5, wrong_among_hits=1 / 3) == outcome
 
@@ -42,9 +45,60 @@ def test_stream_offers_the_next_candidate_when_one_is_refused() -> None:
         asked.append((prompt, candidate))
         return candidate == "A one?"
 
-    play(stream("A one?", "A two?", "B?", "B?"), Embeddings(by_angle), 0.9, accepts)
+    requests = stream("A one?", "A two?", "B?", "B?")
+    play(requests, neighbours(requests, Embeddings(by_angle), 0.9), accepts)
 
     assert [("A two?", "A one?"), ("B?", "A one?"), ("B?", "A one?")] == asked
+
+
+def test_stream_finds_what_the_embedding_does_not_see_by_its_exact_words_only() -> None:
+    """A prompt whose vector is not about all of it neither hits by similarity nor is hit."""
+    requests = stream("A one?", "A two?", "A two?", "B?")
+    embeddings = Embeddings(by_angle, lambda prompt: prompt != "A two?")
+
+    outcome = play(requests[1:], neighbours(requests[1:], embeddings, 0.9), lambda *_: True)
+
+    assert Outcome(hit_rate=1 / 3, wrong_among_hits=0.0) == outcome
+
+
+def test_stream_leaves_out_what_may_not_be_cached() -> None:
+    """A prompt that the router does not cache is a miss every time."""
+    requests = stream("A one?", "A one?", "B?", "B?")
+    near = neighbours(requests, Embeddings(by_angle), 0.9)
+
+    outcome = play(requests, near, lambda *_: False, lambda prompt: prompt != "B?")
+
+    assert Outcome(hit_rate=1 / 4, wrong_among_hits=0.0) == outcome
+
+
+def test_pairs_that_the_router_does_not_compare_are_not_served() -> None:
+    """Neither a prompt that depends on now nor one that the embedding does not see is served by similarity."""
+    embeddings = Embeddings(by_angle, lambda prompt: prompt != "What's up?")
+    pairs = [
+        Pair("What is the weather right now?", "what is the weather right now", duplicate=True, kind=""),
+        Pair("What's up?", "what is up", duplicate=True, kind=""),
+        Pair("What's up?", "What's up?", duplicate=True, kind=""),
+    ]
+
+    assert [False, False, True] == [each.is_served for each in judge(pairs, embeddings, PairVerifier())]
+
+
+def test_questions_of_a_line_are_duplicates_and_others_of_the_block_are_not(tmp_path: Path) -> None:
+    """Every pair of a block is one pair, of the block's family; nothing is paired across blocks."""
+    path = tmp_path / "questions.txt"
+    path.write_text("# Comment.\n\nA? | B?\nC?\n\nD? | E?\n")
+
+    assert [
+        ("A?", "B?", True, "A?"),
+        ("A?", "C?", False, "A?"),
+        ("B?", "C?", False, "A?"),
+        ("D?", "E?", True, "D?"),
+    ] == [(pair.a, pair.b, pair.duplicate, pair.family) for pair in read_questions(path)]
+
+
+def test_written_questions_are_written_once() -> None:
+    """No question stands twice in a block, where it would be a duplicate of what it is not a duplicate of."""
+    assert [] == [pair for pair in read_questions(QUESTIONS_FILE) if pair.a.lower() == pair.b.lower()]
 
 
 def test_ceiling_is_the_share_of_repeated_questions() -> None:

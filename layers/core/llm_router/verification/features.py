@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Final, TypeVar
 
 from llm_router.verification.inflection import stem
+from llm_router.verification.order import same_gap
 from llm_router.verification.reading import Reading
 from llm_router.verification.wordlists import lexicon
 
@@ -34,6 +35,7 @@ NAMES: Final = (
     "questions_more",
     "last_differs",
     "same_gap",
+    "joined_extra",
     "words",
     "length_ratio",
 )
@@ -86,7 +88,8 @@ def features(a: Reading, b: Reading, similarity: float, weight: Callable[[str], 
         (a.asks == "asks-why") != (b.asks == "asks-why"),
         abs(a.questions - b.questions),
         a.content[-1:] != b.content[-1:],
-        _same_gap(a.core, b.core, only_a, only_b),
+        same_gap(a.core, b.core, only_a, only_b),
+        _joined(a.core, only_a) + _joined(b.core, only_b),
         lengths[1],
         (lengths[0] + 1) / (lengths[1] + 1),
     )
@@ -142,13 +145,11 @@ def _out_of_order(a: Sequence[str], b: Sequence[str]) -> int:
     return len(order) - len(tails)
 
 
-def _same_gap(a: Sequence[str], b: Sequence[str], only_a: Counter[str], only_b: Counter[str]) -> bool:
-    """Whether one word stands where the other prompt has another, between the same neighbours."""
-    return not _gaps(a, only_a).isdisjoint(_gaps(b, only_b))
-
-
-def _gaps(words: Sequence[str], only: Counter[str]) -> set[tuple[str, str]]:
+def _joined(words: Sequence[str], only: Counter[str]) -> int:
+    """Return how many of a prompt's "and" and "or" stand beside a word that only this prompt has."""
+    coordination = lexicon().coordination
     framed = ("", *words, "")
-    return {
-        (before, after) for before, word, after in zip(framed, words, framed[2:], strict=False) if stem(word) in only
-    }
+    return sum(
+        word in coordination and (stem(before) in only or stem(after) in only)
+        for before, word, after in zip(framed, words, framed[2:], strict=False)
+    )

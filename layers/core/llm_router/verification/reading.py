@@ -13,8 +13,9 @@ from llm_router.verification.numerals import is_number
 from llm_router.verification.wordlists import Lexicon, lexicon
 
 _FENCED: Final = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_QUOTED: Final = re.compile(r'"([^"\n]+)"|`([^`\n]+)`')
+_QUOTED: Final = re.compile(r"""\"([^"\n]+)\"|`([^`\n]+)`|(?<!\w)'([^'\n]+)'(?!\w)""")
 _FORMULA: Final = re.compile(r"(?<![\w.()])[\w.()]+(?:\s?[-+*/^=<>]+\s?[\w.()]+)+")
+_LOWER_CASE: Final = re.compile(r"\b[a-z]{4}")
 _NAME: Final = re.compile(r"(?<=[^.!?:\n]\s)[A-Z]\w+")
 _QUESTION_WORDS: Final = frozenset({"what", "which", "who", "when", "where", "why", "how"})
 _OPERATORS: Final = frozenset("+*^=<>")
@@ -83,7 +84,8 @@ def read(prompt: str) -> Reading:
 
 
 def _names(prompt: str) -> frozenset[str]:
-    if prompt.isupper():
+    """Return the stems of words with a capital letter, unless all words of some length have one."""
+    if not _LOWER_CASE.search(prompt):
         return frozenset()
     return frozenset(stem(word.lower()) for word in _NAME.findall(prompt))
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from llm_router.verification.order import directions_conflict, exchanged
+from llm_router.verification.order import directions_conflict, exchanged, same_gap
 from llm_router.verification.reading import Reading
 from llm_router.verification.wordlists import Lexicon, lexicon
 
@@ -74,6 +74,15 @@ def _classes(a: Reading, b: Reading, _only_a: Extra, _only_b: Extra, lists: Lexi
             yield f"{word_class.name} differs"
 
 
+def _names(a: Reading, b: Reading, only_a: Extra, only_b: Extra, lists: Lexicon) -> Iterator[str]:
+    names_a, names_b = (
+        {stem for stem in only if stem in here.names and lists.synonyms.get(stem, stem) not in there.content}
+        for here, there, only in ((a, b, only_a), (b, a, only_b))
+    )
+    if same_gap(a.core, b.core, names_a, names_b):
+        yield "names differ"
+
+
 def _order(a: Reading, b: Reading, *_: object) -> Iterator[str]:
     if directions_conflict(a.core, b.core):
         yield "direction differs"
@@ -94,6 +103,7 @@ _RULES: Final[tuple[Callable[[Reading, Reading, Extra, Extra, Lexicon], Iterator
     _negation,
     _classes,
     _opposites,
+    _names,
     _order,
     _long_prompts,
 )
