@@ -70,6 +70,7 @@ class Reports(Struct, frozen=True, kw_only=True):
             avg_latency_ms=round(sums["latency_ms"] / requests, 2) if requests else 0.0,
             requests_by_model=_requests_by(rows, "model"),
             requests_by_complexity=_requests_by(rows, "complexity"),
+            requests_by_arm=_requests_by(rows, "arm"),
         )
 
     def cache_stats(self, tenant: str, days: int) -> CacheStatsResponse:

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from llm_router.arms import unit_of
 from llm_router.conversations import Conversations, fitting
 from llm_router.costs import usd
 from llm_router.errors import NotFoundError, StoreError
@@ -46,7 +47,8 @@ class Inspector(Struct, frozen=True, kw_only=True):
         """
         canonical = canonicalise(question.message)
         complexity = self.classifier.classify(canonical).complexity
-        model = self.router.route(complexity, question.chars, question.force_model).model
+        unit = unit_of(tenant, question.conversation_id)
+        model = self.router.route(complexity, question.chars, question.force_model, unit=unit).model
         conversation = self.conversations.read(tenant, question.conversation_id)
         history = fitting(conversation.turns, model, question) if conversation else ()
         found = self.cache.lookup(tenant, question, model, canonical=canonical, history=history)

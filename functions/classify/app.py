@@ -1,4 +1,4 @@
-"""POST /api/v1/classify: how a prompt would be graded and which model it would be sent to."""
+"""POST /api/v1/classify: how prompts would be graded, and which models they would be sent to."""
 
 from functools import lru_cache
 from typing import Any
@@ -6,12 +6,11 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from classify.grading import Grading
 from llm_router import api
-from llm_router.classification import RuleClassifier
+from llm_router.classification import Grader, RuleClassifier
 from llm_router.models import ClassifyRequest
-from llm_router.ports import Classifier
-from llm_router.prompt import canonicalise
-from llm_router.responses import ClassifyResponse
+from llm_router.responses import ClassifyManyResponse
 from llm_router.routing import Router
 from llm_router.settings import ClassifySettings, environment, on_lambda
 
@@ -19,18 +18,21 @@ app = api.create_api()
 
 
 @lru_cache
-def grader() -> tuple[Classifier, Router]:
-    """Build the classifier and the router once per environment."""
-    return RuleClassifier(), Router.from_settings(ClassifySettings.from_env(environment()))
+def grading() -> Grading:
+    """Build the graders and the router once per environment."""
+    settings = ClassifySettings.from_env(environment())
+    return Grading({Grader.RULES: RuleClassifier()}, Grader(settings.classifier), Router.from_settings(settings))
 
 
 @app.post("/api/v1/classify")
 def classify() -> Response[str]:
-    """Grade a prompt without answering it."""
-    request = api.parse_body(app.current_event.raw_event, ClassifyRequest)
-    classifier, router = grader()
-    graded = classifier.classify(canonicalise(request.message))
-    return api.respond(ClassifyResponse.of(graded, router.route(graded.complexity, len(request.message)).model))
+    """Grade one prompt or several without answering them."""
+    event = app.current_event.raw_event
+    request, tenant = api.parse_body(event, ClassifyRequest), api.tenant_of(event)
+    if request.message is not None:
+        return api.respond(grading().grade(tenant, request.message))
+    results = tuple(grading().grade(tenant, message) for message in request.messages or ())
+    return api.respond(ClassifyManyResponse(results=results))
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -39,4 +41,4 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
 
 if on_lambda(environment()):
-    grader()
+    grading()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Self
 
+import msgspec
 from msgspec import Struct
 
 from llm_router.box import BoxState, InstalledModel, ResidentModel
@@ -29,6 +30,14 @@ class TierModel(Struct, frozen=True, kw_only=True):
         )
 
 
+class ArmModel(TierModel, frozen=True, kw_only=True):
+    """The model that some callers of a tier get; None where the box has not been seen."""
+
+    tier: Complexity
+    arm: str
+    weight: int
+
+
 class Prices(Struct, frozen=True, kw_only=True):
     """What the box costs, and list prices to compare with, in USD."""
 
@@ -42,6 +51,8 @@ class ModelsResponse(Struct, frozen=True, kw_only=True):
     """Configured, installed and resident models."""
 
     tiers: Mapping[Complexity, TierModel]
+    arms: tuple[ArmModel, ...]
+    """Models that share the callers of a tier."""
     fallback: TierModel | None
     """The model of the box that is asked when a tier's has no answer; null where none is configured."""
     cloud: str | None
@@ -58,6 +69,15 @@ class ModelsResponse(Struct, frozen=True, kw_only=True):
         state = sighting.state if sighting else None
         return cls(
             tiers={tier: TierModel.of(model, state) for tier, model in router.models.items()},
+            arms=tuple(
+                ArmModel(
+                    tier=arm.tier,
+                    arm=arm.arm,
+                    weight=arm.weight,
+                    **msgspec.structs.asdict(TierModel.of(arm.model or router.models[arm.tier], state)),
+                )
+                for arm in router.arms
+            ),
             fallback=TierModel.of(router.fallback, state) if router.fallback else None,
             cloud=router.cloud,
             installed=state.installed if state else (),

@@ -9,6 +9,7 @@ from llm_router.responses import (
     CacheStatsResponse,
     CacheStatusResponse,
     ChatResponse,
+    ClassifyManyResponse,
     ClassifyResponse,
     ClearedResponse,
     EvictedResponse,
@@ -114,11 +115,12 @@ OPERATIONS: Final = (
     Operation(
         method="post",
         path="/api/v1/classify",
-        summary="Grade a prompt without answering it",
+        summary="Grade a prompt, or up to 100, without answering",
         body=ClassifyRequest,
         example=_EXAMPLE,
-        responses={200: (ClassifyResponse,)},
+        responses={200: (ClassifyResponse, ClassifyManyResponse)},
         errors=_BODY_ERRORS,
+        meanings={200: "The grade of `message`, or those of `messages` in their order."},
     ),
     Operation(
         method="post",

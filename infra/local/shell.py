@@ -19,6 +19,7 @@ SETTINGS: Final = (
     "DEFAULT_SIMPLE_MODEL",
     "DEFAULT_MEDIUM_MODEL",
     "DEFAULT_COMPLEX_MODEL",
+    "ROUTING_ARMS",
     "FALLBACK_MODEL",
     "CLOUD_MODEL",
     "CLOUD_BASE_URL",
@@ -62,7 +63,7 @@ class Choice:
     """Settings that differ from the template's."""
     ollama_url: str
     models: tuple[str, ...]
-    """Models of the tiers, and the one that stands in for them, as Ollama names them, each once."""
+    """Models of the tiers and their arms, and the one that stands in, as Ollama names them, each once."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Parameters that differ from the template's."""
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -88,7 +89,7 @@ class Choice:
             raise ConfigError([_in_words(problem) for problem in error.problems]) from error
         Costs.of(parsed.instance_usd_per_hour, parsed.baseline_model)
         router = Router.from_settings(parsed)
-        local = [*router.models.values(), *([router.fallback] if router.fallback else [])]
+        local = [*router.first_asked, *([router.fallback] if router.fallback else [])]
         return cls(
             environment={name: value for name, value in given.items() if name not in _CLOUD_PARAMETERS},
             ollama_url=url,

@@ -111,6 +111,6 @@ def forget() -> None:
         analytics.app.reports,
         status.app.parts,
         probe.app.parts,
-        classify.app.grader,
+        classify.app.grading,
     ):
         built.cache_clear()

@@ -178,6 +178,19 @@ def test_classify(deploy: Deploy) -> None:
     assert 0 < body["confidence"] <= 1
 
 
+def test_classify_several(deploy: Deploy) -> None:
+    """Several messages are graded in their order, each as it would be alone; the learned grader has its place."""
+    deploy("ClassifyFunction")
+    messages = ["What is Python?", json.loads(load_event("classify")["body"])["message"]]
+    several = body_of(classify(http_event("classify", {"messages": messages}), Context()))["results"]
+    alone = [body_of(classify(http_event("classify", {"message": message}), Context())) for message in messages]
+
+    assert ["simple", "complex"] == [each["complexity"] for each in several]
+    assert alone == several
+    assert {"rules", "learned"} == several[0]["verdicts"].keys()
+    assert ["default", "default"] == [each["arm"] for each in several]
+
+
 def test_classify_bad_body(deploy: Deploy) -> None:
     """Only the message is a known field."""
     deploy("ClassifyFunction")

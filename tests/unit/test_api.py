@@ -394,6 +394,6 @@ def test_error_response() -> None:
 )
 def test_when_to_ask_again(estimated_ms: int | None, seconds: int) -> None:
     """Whoever is to come back is told the expected second, at least 1 and at most 60; 2 when nobody knows."""
-    body = PendingResponse(request_id="req_1", status=JobStatus.QUEUED, estimated_ms=estimated_ms)
+    body = PendingResponse(request_id="req_1", status=JobStatus.QUEUED, arm="default", estimated_ms=estimated_ms)
 
     assert seconds == ask_again_seconds(body)

@@ -1,11 +1,14 @@
+from typing import Any
+
 import msgspec
 
+from llm_router.arms import Arm
 from llm_router.box import BoxState, InstalledModel, ResidentModel
 from llm_router.classification import Complexity
 from llm_router.costs import price_book
 from llm_router.ports import BoxSighting
 from llm_router.routing import Router
-from status.catalogue import ModelsResponse, TierModel, prices_of
+from status.catalogue import ArmModel, ModelsResponse, TierModel, prices_of
 from tests.fakes import NOW_MS
 
 TIERS = {
@@ -59,6 +62,22 @@ def test_fallbacks() -> None:
     assert (None, None) == (none.fallback, none.cloud)
     assert TierModel(model="ollama/llama3.2", installed=True, resident=False) == both.fallback
     assert "cloud/gpt-4o-mini" == both.cloud
+
+
+def test_arms() -> None:
+    """The models that share a tier's callers are shown with their weights, as the box was seen."""
+    state = BoxState(version="0.31.0", installed=(TINY, LLAMA), resident=(RESIDENT,))
+    arms = (
+        Arm(tier=Complexity.SIMPLE, arm="default", weight=9),
+        Arm(tier=Complexity.SIMPLE, arm="large", weight=1, model="ollama/llama3.2"),
+    )
+    shown = ModelsResponse.of(Router(TIERS, arms=arms), BoxSighting(checked_at_ms=NOW_MS, state=state), PRICES).arms
+    usual: dict[str, Any] = {"tier": Complexity.SIMPLE, "installed": True}
+
+    assert (
+        ArmModel(arm="default", weight=9, model="ollama/tinyllama", resident=True, **usual),
+        ArmModel(arm="large", weight=1, model="ollama/llama3.2", resident=False, **usual),
+    ) == shown
 
 
 def test_prices() -> None:

@@ -23,7 +23,9 @@ def reports(*records: UsageRecord) -> Reports:
 
 BUSY = reports(
     make_usage("1"),
-    make_usage("2", model=LARGE, complexity="complex", actual_nano_usd=4_000_000, latency_ms=61, fallback=True),
+    make_usage(
+        "2", model=LARGE, arm="phi", complexity="complex", actual_nano_usd=4_000_000, latency_ms=61, fallback=True
+    ),
     make_usage("3", tier=CacheTier.EXACT, latency_ms=1, **FREE),
     make_usage("4", tier=CacheTier.SEMANTIC, latency_ms=8, **FREE),
     make_usage("5", joined=True, latency_ms=30, **FREE),
@@ -63,6 +65,7 @@ def test_summary() -> None:
         avg_latency_ms=25.0,
         requests_by_model={LARGE: 1, TINY: 5},
         requests_by_complexity={"complex": 1, "simple": 5},
+        requests_by_arm={"default": 5, "phi": 1},
     ) == BUSY.summary("default", 1)
 
 

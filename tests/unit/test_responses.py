@@ -1,23 +1,27 @@
 import msgspec
 import pytest
 
-from llm_router.classification import Complexity, RuleClassifier
+from llm_router.classification import Complexity, Grader, RuleClassifier
 from llm_router.jobs import failed, succeeded
 from llm_router.models import CacheTier, Failure, JobStatus
 from llm_router.outlook import Outlook
 from llm_router.responses import ClassifyResponse, describe
+from llm_router.routing import Route
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS
 
 
 def test_answer() -> None:
     """A finished job shows its answer, where it came from, and what it cost in dollars."""
-    job = succeeded(make_job(degraded=("cache_index",)), make_answer(baseline_nano_usd=1_500_000), NOW_MS + 40)
+    job = succeeded(
+        make_job(degraded=("cache_index",), arm="phi"), make_answer(baseline_nano_usd=1_500_000), NOW_MS + 40
+    )
 
     assert {
         "response": "A language.",
         "model_used": "ollama/tinyllama",
         "complexity": "simple",
+        "arm": "phi",
         "was_cached": False,
         "cache_tier": None,
         "cache_similarity": None,
@@ -72,7 +76,7 @@ def test_queued() -> None:
     placed = msgspec.to_builtins(describe(make_job(), NOW_MS, Outlook(position=0, estimated_ms=0)))
 
     assert (0, 0) == (placed["position"], placed["estimated_ms"])
-    assert {"request_id": "req_1", "status": "queued", "waited_ms": 30} == msgspec.to_builtins(
+    assert {"request_id": "req_1", "status": "queued", "arm": "default", "waited_ms": 30} == msgspec.to_builtins(
         describe(make_job(), NOW_MS + 30)
     )
 
@@ -84,6 +88,7 @@ def test_running() -> None:
     assert {
         "request_id": "req_1",
         "status": "running",
+        "arm": "default",
         "waited_ms": 200,
         "running_ms": 1_000,
         "estimated_ms": 4_000,
@@ -106,6 +111,7 @@ def test_failed() -> None:
     assert {
         "request_id": "req_1",
         "status": "failed",
+        "arm": "default",
         "error": {"code": "model_timeout", "message": "too late", "request_id": "req_1"},
     } == msgspec.to_builtins(describe(job, NOW_MS))
 
@@ -118,9 +124,14 @@ def test_clock_that_went_back() -> None:
 def test_grade() -> None:
     """A grade is shown with its features and the model it leads to."""
     graded = RuleClassifier().classify("What is Python?")
-    response = msgspec.to_builtins(ClassifyResponse.of(graded, "ollama/tinyllama"))
+    route = Route(model="ollama/tinyllama", arm="small")
+    response = msgspec.to_builtins(ClassifyResponse.of(graded, route, {Grader.RULES: graded}))
 
-    assert (Complexity.SIMPLE, "ollama/tinyllama") == (response["complexity"], response["recommended_model"])
+    assert (Complexity.SIMPLE, "ollama/tinyllama", "small") == (
+        response["complexity"],
+        response["recommended_model"],
+        response["arm"],
+    )
     assert {
         "word_count",
         "char_count",

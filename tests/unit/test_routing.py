@@ -22,7 +22,7 @@ ROUTER = Router.from_settings(
 )
 def test_tier(complexity: Complexity, model: str) -> None:
     """Every tier has the model of its setting."""
-    assert model == ROUTER.route(complexity, 100).model
+    assert model == ROUTER.route(complexity, 100, unit="default").model
 
 
 @pytest.mark.parametrize(
@@ -45,18 +45,18 @@ def test_long_prompt(complexity: Complexity, chars: int, model: str) -> None:
         }
     )
 
-    assert model == router.route(complexity, chars).model
+    assert model == router.route(complexity, chars, unit="default").model
 
 
 def test_forced_model() -> None:
     """A configured model can be forced, whatever the grade and the length."""
-    assert "ollama/large" == ROUTER.route(Complexity.SIMPLE, 10**6, "ollama/large").model
+    assert "ollama/large" == ROUTER.route(Complexity.SIMPLE, 10**6, "ollama/large", unit="default").model
 
 
 def test_unknown_forced_model() -> None:
     """Another model cannot be forced; the error names the field and the choice."""
     with pytest.raises(InvalidRequestError) as caught:
-        ROUTER.route(Complexity.SIMPLE, 100, "ollama/mixtral")
+        ROUTER.route(Complexity.SIMPLE, 100, "ollama/mixtral", unit="default")
 
     assert "force_model" == caught.value.field
     assert "must be one of ollama/large, ollama/middle, ollama/small" == str(caught.value)
@@ -67,10 +67,10 @@ WITH_FALLBACKS = RoutingSettings(fallback_model="ollama/phi3", cloud_model="gpt-
 
 def test_fallbacks() -> None:
     """A tier's model may be stood in for by the other local model, then by the cloud's under a name of its own."""
-    route = Router.from_settings(WITH_FALLBACKS).route(Complexity.SIMPLE, 100)
+    route = Router.from_settings(WITH_FALLBACKS).route(Complexity.SIMPLE, 100, unit="default")
 
     assert Route(model="ollama/tinyllama", fallbacks=("ollama/phi3", "cloud/gpt-4o-mini")) == route
-    assert () == ROUTER.route(Complexity.SIMPLE, 100).fallbacks
+    assert () == ROUTER.route(Complexity.SIMPLE, 100, unit="default").fallbacks
 
 
 @pytest.mark.parametrize(("fallback", "chars"), [("ollama/tinyllama", 100), ("ollama/phi3", 20_000)])
@@ -78,7 +78,7 @@ def test_local_fallback_that_could_not_help(fallback: str, chars: int) -> None:
     """A model does not stand in for itself, nor for a prompt that it cannot hold."""
     router = Router.from_settings(RoutingSettings(fallback_model=fallback))
 
-    assert () == router.route(Complexity.SIMPLE, chars).fallbacks
+    assert () == router.route(Complexity.SIMPLE, chars, unit="default").fallbacks
 
 
 @pytest.mark.parametrize("model", ["ollama/tinyllama", "ollama/phi3", "cloud/gpt-4o-mini"])
@@ -86,13 +86,13 @@ def test_forced_model_never_falls_back(model: str) -> None:
     """Every configured model can be forced, also those of the fallbacks, and then nobody stands in for it."""
     router = Router.from_settings(WITH_FALLBACKS)
 
-    assert Route(model=model) == router.route(Complexity.SIMPLE, 100, model)
+    assert Route(model=model, arm="forced") == router.route(Complexity.SIMPLE, 100, model, unit="default")
 
 
 def test_unknown_forced_model_lists_all() -> None:
     """The choice that the error names has the fallbacks in it."""
     with pytest.raises(InvalidRequestError) as caught:
-        Router.from_settings(WITH_FALLBACKS).route(Complexity.SIMPLE, 100, "gpt-4o-mini")
+        Router.from_settings(WITH_FALLBACKS).route(Complexity.SIMPLE, 100, "gpt-4o-mini", unit="default")
 
     assert "must be one of cloud/gpt-4o-mini, ollama/llama3.2, ollama/phi3, ollama/tinyllama" == str(caught.value)
 

@@ -50,6 +50,18 @@ def test_length(value: str, limits: Meta, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "limits", "words"),
+    [
+        ([], Meta(min_length=1), "must have at least 1 item"),
+        ([1] * 101, Meta(max_length=100), "must have at most 100 items"),
+    ],
+)
+def test_items(value: list[int], limits: Meta, words: str) -> None:
+    """A list that is too short or too long is told the bound in items."""
+    assert words == in_words(sentence(value, Annotated[list[int], limits]))
+
+
+@pytest.mark.parametrize(
     ("value", "kind", "words"),
     [
         (0, Annotated[int, Meta(ge=1)], "must be at least 1"),
@@ -82,7 +94,7 @@ def test_pattern(value: str, kind: Any, words: str) -> None:
     [
         ("b", Annotated[str, Meta(pattern="^a$")]),
         (3, Annotated[int, Meta(multiple_of=2)]),
-        ([], Annotated[list[int], Meta(min_length=1)]),
+        ({}, Annotated[dict[str, int], Meta(min_length=1)]),
         (1, bytes),
     ],
 )

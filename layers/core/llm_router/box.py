@@ -1,11 +1,12 @@
 """What is known of the machine that runs the models, and how its names relate to ours."""
 
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 PROVIDER_PREFIX: Final = "ollama/"
 DEFAULT_TAG: Final = ":latest"
+LocalModelName = Annotated[str, Meta(pattern=r"^ollama/[A-Za-z0-9._:/-]+$")]
 
 DEFAULT_CONTEXT_TOKENS: Final = 4096
 CONTEXT_TOKENS: Final = {"tinyllama": 2048, "llama3.2": 10_240}

@@ -54,7 +54,7 @@ class KeyedRequests(Struct, frozen=True):
             RouterError: what `Pipeline.submit` raises; the key is then free for the same body to try again.
         """
         # A forced model that is refused must not take the key from the corrected request.
-        self.pipeline.router.route(Complexity.SIMPLE, request.chars, request.force_model)
+        self.pipeline.router.route(Complexity.SIMPLE, request.chars, request.force_model, unit=tenant)
         mine = self.pipeline.new_id()
         job_id = self.store.claim(tenant, key, body_sha256(request), mine)
         if job_id != mine:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from llm_router.classification.complexity import Complexity
+from llm_router.errors import InvalidRequestError
 
 MAX_MESSAGE_CHARS: Final = 32_000
 MAX_WAIT_SECONDS: Final = 25
@@ -84,9 +85,20 @@ class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ClassifyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST /api/v1/classify`."""
+    """Body of `POST /api/v1/classify`: one message, or several."""
 
-    message: Message
+    message: Message | None = None
+    messages: Annotated[tuple[Message, ...], Meta(min_length=1, max_length=100)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse neither and both.
+
+        Raises:
+            InvalidRequestError: there is not exactly one of the two.
+        """
+        if (self.message is None) == (self.messages is None):
+            rule = "is required, or `messages`" if self.message is None else "must not come with `messages`"
+            raise InvalidRequestError(rule, field="message")
 
 
 _REQUEST_ID = re.compile(r"req_[0-9a-f]{32}")

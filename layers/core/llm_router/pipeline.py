@@ -7,6 +7,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llm_router.arms import unit_of
 from llm_router.box import answer_limit_tokens
 from llm_router.breaker import Breaker
 from llm_router.conversations import Conversations, fitting
@@ -50,7 +51,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         job_id = job_id or self.new_id()
         canonical = canonicalise(request.message)
         complexity = self.classifier.classify(canonical).complexity
-        route = self.router.route(complexity, request.chars, request.force_model)
+        unit = unit_of(tenant, request.conversation_id)
+        route = self.router.route(complexity, request.chars, request.force_model, unit=unit)
         model = route.model
         conversation = self.conversations.read(tenant, request.conversation_id, job_id)
         history = fitting(conversation.turns, model, request) if conversation else ()
@@ -66,6 +68,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             created_at_ms=created_at_ms,
             complexity=complexity,
             model=model,
+            arm=route.arm,
             prompt=request.message,
             system_prompt=request.system_prompt,
             history=history,

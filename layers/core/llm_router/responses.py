@@ -1,17 +1,19 @@
 """What the API answers: one struct per body, so that code and description cannot drift apart."""
 
+from collections.abc import Mapping
 from typing import Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from llm_router.classification import Classification
+from llm_router.classification import Classification, Grader
 from llm_router.classification.complexity import Complexity
 from llm_router.classification.features import Features
 from llm_router.costs import usd
 from llm_router.feedback import Feedback
 from llm_router.models import CacheBypass, CacheTier, FeedbackVerdict, Job, JobStatus
 from llm_router.outlook import UNKNOWN, Outlook
+from llm_router.routing import Route
 from llm_router.semantic_cache import Verdict
 
 
@@ -36,6 +38,8 @@ class ChatResponse(Struct, frozen=True, kw_only=True):
     response: str
     model_used: str
     complexity: Complexity
+    arm: str
+    """Which share of the tier's callers this one belongs to; `forced` where the caller chose the model."""
     was_cached: bool
     cache_tier: CacheTier | None
     cache_similarity: float | None
@@ -64,6 +68,8 @@ class PendingResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     request_id: str
     status: JobStatus
+    arm: str
+    """Which share of the tier's callers this one belongs to; `forced` where the caller chose the model."""
     waited_ms: int | None = None
     """From its arrival until a worker began it, or until now."""
     running_ms: int | None = None
@@ -76,6 +82,37 @@ class PendingResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: ErrorDetail | None = None
 
 
+class GraderVerdict(Struct, frozen=True, kw_only=True):
+    """What one grader makes of a prompt."""
+
+    complexity: Complexity
+    confidence: float
+    reasons: tuple[str, ...]
+    chances: Mapping[Complexity, float] | None
+    """Calibrated probability of every tier; the rules have none."""
+    strong_needed: float | None
+    """Grows with how likely a weak model is to fail where a strong one does not; only the order has meaning."""
+
+    @classmethod
+    def of(cls, graded: Classification) -> Self:
+        """Leave out what is the same for every grader."""
+        return cls(
+            complexity=graded.complexity,
+            confidence=graded.confidence,
+            reasons=graded.reasons,
+            chances=graded.chances,
+            strong_needed=graded.strong_needed,
+        )
+
+
+class GraderVerdicts(Struct, frozen=True, kw_only=True):
+    """What the graders make of a prompt."""
+
+    rules: GraderVerdict
+    learned: GraderVerdict | None
+    """None where it cannot grade."""
+
+
 class ClassifyResponse(Struct, frozen=True, kw_only=True):
     """How a prompt is graded, and what follows from it."""
 
@@ -84,17 +121,32 @@ class ClassifyResponse(Struct, frozen=True, kw_only=True):
     features: Features
     recommended_model: str
     reasons: tuple[str, ...]
+    arm: str
+    """Which share of the tier's callers a single question of this caller belongs to."""
+    verdicts: GraderVerdicts
 
     @classmethod
-    def of(cls, graded: Classification, model: str) -> Self:
-        """Combine a grade with the model it leads to."""
+    def of(cls, graded: Classification, route: Route, verdicts: Mapping[Grader, Classification]) -> Self:
+        """Combine the grade that counts with what it leads to, and with what each grader says."""
+        learned = verdicts.get(Grader.LEARNED)
         return cls(
             complexity=graded.complexity,
             confidence=graded.confidence,
             features=graded.features,
-            recommended_model=model,
+            recommended_model=route.model,
             reasons=graded.reasons,
+            arm=route.arm,
+            verdicts=GraderVerdicts(
+                rules=GraderVerdict.of(verdicts[Grader.RULES]),
+                learned=None if learned is None or learned.degraded else GraderVerdict.of(learned),
+            ),
         )
+
+
+class ClassifyManyResponse(Struct, frozen=True, kw_only=True):
+    """How several prompts are graded, in their order."""
+
+    results: tuple[ClassifyResponse, ...]
 
 
 class LookupResponse(Struct, frozen=True, kw_only=True):
@@ -228,6 +280,7 @@ class SummaryResponse(Struct, frozen=True, kw_only=True):
     avg_latency_ms: float
     requests_by_model: dict[str, int]
     requests_by_complexity: dict[str, int]
+    requests_by_arm: dict[str, int]
 
 
 class CacheStatsResponse(Struct, frozen=True, kw_only=True):
@@ -250,6 +303,7 @@ def pending(job: Job, now_ms: int, outlook: Outlook = UNKNOWN) -> PendingRespons
     shown = PendingResponse(
         request_id=job.job_id,
         status=job.status,
+        arm=job.arm,
         partial_response=job.partial_text or None,
         error=ErrorDetail(code=error.code, message=error.message, request_id=job.job_id) if error else None,
     )
@@ -274,6 +328,7 @@ def describe(job: Job, now_ms: int, outlook: Outlook = UNKNOWN) -> ChatResponse 
         response=answer.text,
         model_used=answer.model,
         complexity=job.complexity,
+        arm=job.arm,
         was_cached=answer.tier is not None,
         cache_tier=answer.tier,
         cache_similarity=None if answer.similarity is None else round(answer.similarity, 6),

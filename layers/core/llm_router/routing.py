@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from llm_router.arms import DEFAULT_ARM, FORCED_ARM, Arm, chosen, repeated
 from llm_router.box import fits
 from llm_router.classification.complexity import Complexity
 from llm_router.costs import price_book
-from llm_router.errors import InvalidRequestError
+from llm_router.errors import ConfigError, InvalidRequestError
 from llm_router.fallback import CLOUD_PREFIX
 from llm_router.settings import RoutingSettings
 
@@ -16,6 +17,7 @@ class Route(Struct, frozen=True, kw_only=True):
     """The model a prompt is meant for, and who may answer in its place, in this order."""
 
     model: str
+    arm: str = DEFAULT_ARM
     fallbacks: tuple[str, ...] = ()
 
 
@@ -27,14 +29,18 @@ class Router(Struct, frozen=True):
     """Another model of the box."""
     cloud: str | None = None
     """Name with its prefix, e.g. `cloud/gpt-4o-mini`."""
+    arms: tuple[Arm, ...] = ()
+    """A tier that has some shares its callers out among them."""
 
     @classmethod
     def from_settings(cls, settings: RoutingSettings) -> "Router":
         """Read the models out of a function's settings.
 
         Raises:
-            ConfigError: the cloud's model has no known price.
+            ConfigError: the cloud's model has no known price, or a tier has two arms of one name.
         """
+        if problems := repeated(settings.routing_arms):
+            raise ConfigError([f"ROUTING_ARMS: {problem}" for problem in problems])
         if settings.cloud_model:
             price_book().price(settings.cloud_model)
         return cls(
@@ -45,10 +51,23 @@ class Router(Struct, frozen=True):
             },
             fallback=settings.fallback_model or None,
             cloud=CLOUD_PREFIX + settings.cloud_model if settings.cloud_model else None,
+            arms=settings.routing_arms,
         )
 
-    def route(self, complexity: Complexity, chars: int, force_model: str | None = None) -> Route:
+    @property
+    def first_asked(self) -> tuple[str, ...]:
+        """Return the models of the tiers and of their arms, each once."""
+        return tuple(dict.fromkeys([*self.models.values(), *(arm.model for arm in self.arms if arm.model)]))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Return the models that stand in for them."""
+        return tuple(model for model in (self.fallback, self.cloud) if model)
+
+    def route(self, complexity: Complexity, chars: int, force_model: str | None = None, *, unit: str) -> Route:
         """Return the way of a prompt of a tier and a length; the model that a caller insists on has no fallbacks.
+
+        The unit, see `arms.unit_of`, decides between the arms of a tier, and nothing else does.
 
         A tier whose model cannot hold the prompt is passed over for the next; where none can, the last one decides.
 
@@ -56,15 +75,23 @@ class Router(Struct, frozen=True):
             InvalidRequestError: `force_model` is not one of the configured models.
         """
         if force_model is not None:
-            return Route(model=self._forced(force_model))
+            return Route(model=self._forced(force_model), arm=FORCED_ARM)
         tiers = list(Complexity)
-        candidates = [self.models[tier] for tier in tiers[tiers.index(complexity) :]]
-        model = next((model for model in candidates if fits(model, chars)), candidates[-1])
+        candidates = [self._of_tier(tier, unit) for tier in tiers[tiers.index(complexity) :]]
+        model, arm = next((each for each in candidates if fits(each[0], chars)), candidates[-1])
         local = self.fallback if self.fallback and self.fallback != model and fits(self.fallback, chars) else None
-        return Route(model=model, fallbacks=tuple(each for each in (local, self.cloud) if each))
+        return Route(model=model, arm=arm, fallbacks=tuple(each for each in (local, self.cloud) if each))
+
+    def _of_tier(self, tier: Complexity, unit: str) -> tuple[str, str]:
+        """Return the model of a tier for a unit, and the name of its arm."""
+        arms = [arm for arm in self.arms if arm.tier is tier]
+        if not arms:
+            return self.models[tier], DEFAULT_ARM
+        arm = chosen(arms, unit)
+        return arm.model or self.models[tier], arm.arm
 
     def _forced(self, model: str) -> str:
-        known = sorted({*self.models.values(), *(each for each in (self.fallback, self.cloud) if each)})
+        known = sorted({*self.first_asked, *self.others})
         if model not in known:
             raise InvalidRequestError(f"must be one of {', '.join(known)}", field="force_model")
         return model

@@ -4,14 +4,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
+from llm_router.arms import Arm
+from llm_router.box import LocalModelName
 from llm_router.errors import ConfigError
 
-LocalModelName = Annotated[str, Meta(pattern=r"^ollama/[A-Za-z0-9._:/-]+$")]
 CloudModelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:/@-]{1,120}$")]
 UsdAmount = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
 CacheTtlHours = Annotated[float, Meta(gt=0, le=8760)]
@@ -48,7 +49,7 @@ class Settings:
             if raw:
                 try:
                     values[field.name] = _convert(raw, hints[field.name])
-                except msgspec.ValidationError as error:
+                except msgspec.DecodeError as error:
                     problems.append(f"{name}: {error}")
             elif field.default is MISSING:
                 problems.append(f"{name}: is required")
@@ -58,6 +59,8 @@ class Settings:
 
 
 def _convert(raw: str, kind: Any) -> Any:
+    if get_origin(kind) is tuple:
+        return msgspec.json.decode(raw, type=kind)
     return Path(raw) if kind is Path else msgspec.convert(raw, kind, strict=False)
 
 
@@ -73,6 +76,8 @@ class RoutingSettings(Settings):
     """Model of the box that is asked when a tier's model gives no answer; none when empty."""
     cloud_model: CloudModelName = ""
     """Model of the cloud, as its API knows it, for what the box cannot answer; none when empty."""
+    routing_arms: tuple[Arm, ...] = ()
+    """JSON; a tier without arms has its own model for everybody."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,11 @@ def _length(found: re.Match[str]) -> str:
     return f"must have {_RELATIONS[found['relation']]} {_number(found['bound'])} {characters}"
 
 
+def _items(found: re.Match[str]) -> str:
+    items = "item" if found["bound"] == "1" else "items"
+    return f"must have {_RELATIONS[found['relation']]} {_number(found['bound'])} {items}"
+
+
 def _range(found: re.Match[str]) -> str:
     return f"must be {_RELATIONS[found['relation']]} {_number(found['bound'])}"
 
@@ -58,6 +63,7 @@ _BOUND: Final = r"(?P<relation>[<>]=?) (?P<bound>-?\d+(?:\.\d+)?)"
 _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
     (re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<given>[^`]+)`"), _type),
     (re.compile(rf"Expected `str` of length {_BOUND}"), _length),
+    (re.compile(rf"Expected `array` of length {_BOUND}"), _items),
     (re.compile(rf"Expected `(?:int|float)` {_BOUND}"), _range),
     (re.compile(r"Expected `str` matching regex (?P<pattern>.+)"), _pattern),
 )
