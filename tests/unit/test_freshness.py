@@ -118,6 +118,16 @@ def test_code(code: str) -> None:
     assert not is_time_dependent(canonicalise(f"Explain `now today {code}` in detail"))
 
 
+@pytest.mark.parametrize(
+    "unit", ["a", "\u6f22", "a.", "a:B", "a@a", "a()", "a(", "'s ", "`", '"a', "latest ", "what is the "]
+)
+def test_hostile_prompts(unit: str) -> None:
+    """A longest possible prompt made of one repeated piece is read in linear time: one word of 32,000 letters, too."""
+    prompt = (unit * 32_000)[:31_986]
+
+    assert is_time_dependent(f"{prompt} time is it now") != is_time_dependent(f"the word {prompt}")
+
+
 def test_reasons() -> None:
     """Every group of phrases says why it is there, and no phrase is both counted and ignored."""
     groups = msgspec.toml.decode(freshness.PHRASES_FILE.read_bytes(), type=dict[str, list[Group]])

@@ -51,12 +51,20 @@ def lead(store: FakeJobStore, *followers: str, end: Callable[[Job], Job] | None 
 
 
 def test_feedback_record() -> None:
-    """What was said is a record of its own, on the day it was said, in the row of the request."""
+    """What was said is a record of its own, on the day it was said, in the row of the request; it used nothing."""
     job = succeeded(make_job(), make_answer(), NOW_MS)
     said = feedback_record(job, FeedbackVerdict.WRONG, NOW_MS + 86_400_000)
 
     assert ("req_1#feedback", "2023-11-15", FeedbackVerdict.WRONG) == (said.request_id, said.day, said.verdict)
     assert rollup_key(usage_record(job)) == replace(rollup_key(said), day="2023-11-14")
+    assert (0, 0, 0, 0, 0, 0) == (
+        said.input_tokens,
+        said.output_tokens,
+        said.busy_ms,
+        said.latency_ms,
+        said.actual_nano_usd,
+        said.baseline_nano_usd,
+    )
 
 
 def test_followers_share_the_answer() -> None:

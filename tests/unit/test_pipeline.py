@@ -585,6 +585,16 @@ def test_fallbacks_have_places_of_their_own() -> None:
     assert 512 == job.max_tokens
 
 
+def test_forced_model_joins_nobody_who_has_fallbacks() -> None:
+    """A caller who insists on a model does not get a fallback's answer by joining, nor costs others their fallbacks."""
+    world = world_with_cloud()
+    jobs = [world.submit(), world.submit(force_model=TINY), world.submit(), world.submit(force_model=TINY)]
+
+    assert 1 == len({job.namespace for job in jobs})
+    assert ["req_1", "req_2"] == world.dispatched
+    assert [["req_3"], ["req_4"]] == [world.jobs.followers(job) for job in jobs[:2]]
+
+
 def test_caller_s_limit_is_every_model_s() -> None:
     """A limit that the caller names is kept, whoever answers."""
     job = world_with_cloud().submit(max_tokens=7)

@@ -53,6 +53,11 @@ def test_refusal() -> None:
     assert 1 == counters(make_usage(refusal="numbers_differ"))["refused_numbers_differ"]
 
 
+def test_refusal_before_a_hit() -> None:
+    """A request that the cache answered after all, under another model or a moment later, counts no refusal."""
+    assert "refused_expired" not in counters(make_usage(refusal="expired", tier=CacheTier.EXACT))
+
+
 @pytest.mark.parametrize(("tier", "name"), [(None, "generated"), (CacheTier.EXACT, "exact")])
 @pytest.mark.parametrize("verdict", FeedbackVerdict)
 def test_feedback(tier: CacheTier | None, name: str, verdict: FeedbackVerdict) -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from llm_router.models import ConversationId, Message
+from llm_router.models import ConversationId, FeedbackVerdict, Message
 from llm_router.validation import in_words
 
 
@@ -87,6 +87,12 @@ def test_range(value: float, kind: Any, words: str) -> None:
 def test_pattern(value: str, kind: Any, words: str) -> None:
     """The patterns that the API has are put in words."""
     assert words == in_words(sentence(value, kind))
+
+
+@pytest.mark.parametrize("value", ["WRONG", "right\n" * 9_000])
+def test_value(value: str) -> None:
+    """A value that is not among those allowed is not repeated: it may be of any length."""
+    assert "is not one of the values it may have" == in_words(sentence(value, FeedbackVerdict))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from llm_router.prompt import without_verbatim
 PHRASES_FILE: Final = Path(__file__).with_name("freshness.toml")
 _SHORT_WORDS: Final = 25
 # Calls, dotted names and names with a tag: `Date.now()`, `latest.zip`, `ubuntu:latest`, `react@latest`.
-_IDENTIFIER: Final = re.compile(r"\w+(?:[.:@][a-z_]\w*)+(?:\(\))?|\w+\(\)")
+_IDENTIFIER: Final = re.compile(r"\b\w+(?:[.:@][a-z_]\w*)+(?:\(\))?|\b\w+\(\)")
 _IS: Final = re.compile(r"(?<=\w)['\N{RIGHT SINGLE QUOTATION MARK}]s\b", re.IGNORECASE)
 
 

@@ -89,12 +89,19 @@ def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
 
 
 def feedback_record(job: Job, verdict: FeedbackVerdict, now_ms: int) -> UsageRecord:
-    """Return the second record of a request: what was said of its answer, on the day it was said."""
-    return replace(
-        usage_record(job),
+    """Return the second record of a request: what was said of its answer, on the day it was said; it used nothing."""
+    answered = usage_record(job)
+    return UsageRecord(
         request_id=f"{job.job_id}#feedback",
+        tenant=job.tenant,
         day=utc_day(now_ms),
         finished_at_ms=now_ms,
+        status=job.status,
+        source=job.source,
+        complexity=job.complexity,
+        model=answered.model,
+        arm=job.arm,
+        tier=answered.tier,
         verdict=verdict,
     )
 

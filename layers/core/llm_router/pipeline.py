@@ -19,7 +19,7 @@ from llm_router.models import CacheBypass, ChatRequest, Failure, Job, JobStatus,
 from llm_router.ports import Classifier, Clock, Conversation, Dispatch, JobStore, StatusStore
 from llm_router.prompt import canonicalise, sha256_hex
 from llm_router.requests import Requests
-from llm_router.routing import Router
+from llm_router.routing import Route, Router
 from llm_router.semantic_cache import Hit, Lookup, SemanticCache
 
 
@@ -77,7 +77,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             namespace=lookup.namespace,
             entry_id=lookup.entry_id,
             embedding=tuple(lookup.embedding) if lookup.embedding is not None else None,
-            flight=None if request.skip_cache else _flight(lookup, no_store=no_store),
+            flight=None if request.skip_cache else _flight(lookup, route, no_store=no_store),
             fallbacks=tuple(self._fallback(each, lookup, request) for each in route.fallbacks),
             cache_bypass=lookup.bypass,
             no_store=no_store,
@@ -186,6 +186,9 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         return ended
 
 
-def _flight(lookup: Lookup, *, no_store: bool) -> str:
-    """Return the fingerprint of equal requests; those that must leave no entry join only each other."""
-    return sha256_hex(f"{lookup.namespace}/{lookup.entry_id}/{no_store}".encode())
+def _flight(lookup: Lookup, route: Route, *, no_store: bool) -> str:
+    """Return the fingerprint of equal requests.
+
+    Those that must leave no entry join only each other, and so do those that the same fallbacks may answer.
+    """
+    return sha256_hex(f"{lookup.namespace}/{lookup.entry_id}/{no_store}/{route.fallbacks}".encode())

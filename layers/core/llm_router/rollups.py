@@ -51,7 +51,7 @@ def counters(record: UsageRecord) -> dict[str, int]:
         added["fallback_requests"] = int(record.fallback)
     if record.tier is not None:
         added["hit_baseline_nano_usd"] = record.baseline_nano_usd
-    if record.refusal is not None:
+    elif record.refusal is not None:
         added[f"{REFUSED}{record.refusal}"] = 1
     return {name: count for name, count in added.items() if count}
 

@@ -62,6 +62,7 @@ def _number(digits: str) -> str:
 _BOUND: Final = r"(?P<relation>[<>]=?) (?P<bound>-?\d+(?:\.\d+)?)"
 _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
     (re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<given>[^`]+)`"), _type),
+    (re.compile(r"Invalid enum value .*", re.DOTALL), lambda _: "is not one of the values it may have"),
     (re.compile(rf"Expected `str` of length {_BOUND}"), _length),
     (re.compile(rf"Expected `array` of length {_BOUND}"), _items),
     (re.compile(rf"Expected `(?:int|float)` {_BOUND}"), _range),

@@ -12,8 +12,9 @@ from llm_router.ports import CacheEntry
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
 
-EVICTED_TTL_SECONDS: Final = 2 * 24 * 3600
-"""Longer than a job lives, so that no message that comes again can bring an evicted answer back."""
+EVICTED_TTL_SECONDS: Final = 15 * 24 * 3600
+"""Longer than any job lives, one that was set aside included: no message that comes again can bring an evicted answer
+back."""
 FIELDS: Final = CacheEntry.__struct_fields__
 _KEYS: Final = ("namespace", "entry_id")
 _KEPT: Final = ("similarity_floor", "expires_at")
