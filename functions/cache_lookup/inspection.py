@@ -46,9 +46,9 @@ class Inspector(Struct, frozen=True, kw_only=True):
             StoreError: the conversation could not be read.
         """
         canonical = canonicalise(question.message)
-        complexity = self.classifier.classify(canonical).complexity
+        graded = self.classifier.classify(canonical)
         unit = unit_of(tenant, question.conversation_id)
-        model = self.router.route(complexity, question.chars, question.force_model, unit=unit).model
+        model = self.router.route(graded.complexity, question.chars, question.force_model, unit=unit).model
         conversation = self.conversations.read(tenant, question.conversation_id)
         history = fitting(conversation.turns, model, question) if conversation else ()
         found = self.cache.lookup(tenant, question, model, canonical=canonical, history=history)
@@ -62,7 +62,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
             response=hit.entry.answer if hit else None,
             model_used=hit.entry.model if hit else None,
             candidates=found.verdicts,
-            degraded=found.degraded,
+            degraded=(*found.degraded, *graded.missing_parts),
         )
 
     def stats(self, tenant: str) -> CacheStatusResponse:

@@ -5,9 +5,9 @@ from functools import lru_cache
 from cache_lookup.complaints import Complaints
 from cache_lookup.inspection import Inspector
 from llm_router import bootstrap
-from llm_router.classification import RuleClassifier
 from llm_router.models import FeedbackRequest
 from llm_router.observability import count
+from llm_router.remembering import RememberingEmbedder
 from llm_router.responses import FeedbackResponse
 from llm_router.routing import Router
 from llm_router.settings import CacheLookupSettings, environment
@@ -17,12 +17,13 @@ from llm_router.settings import CacheLookupSettings, environment
 def inspector() -> Inspector:
     """Build the inspector once per environment."""
     settings = CacheLookupSettings.from_env(environment())
+    vectors = RememberingEmbedder(bootstrap.embedder(settings))
     return Inspector(
-        cache=bootstrap.semantic_cache(settings),
+        cache=bootstrap.semantic_cache(settings, vectors),
         conversations=bootstrap.conversations(settings.job_table),
         store=bootstrap.cache_store(settings.cache_table),
         rollups=bootstrap.rollup_store(settings.rollup_table),
-        classifier=RuleClassifier(),
+        classifier=bootstrap.classifier(settings, vectors),
         router=Router.from_settings(settings),
         clock=bootstrap.now_ms,
         threshold=settings.cache_similarity_threshold,

@@ -7,8 +7,8 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from classify.grading import Grading
-from llm_router import api
-from llm_router.classification import Grader, RuleClassifier
+from llm_router import api, bootstrap
+from llm_router.classification import Grader, LearnedClassifier, RuleClassifier
 from llm_router.models import ClassifyRequest
 from llm_router.responses import ClassifyManyResponse
 from llm_router.routing import Router
@@ -21,7 +21,9 @@ app = api.create_api()
 def grading() -> Grading:
     """Build the graders and the router once per environment."""
     settings = ClassifySettings.from_env(environment())
-    return Grading({Grader.RULES: RuleClassifier()}, Grader(settings.classifier), Router.from_settings(settings))
+    learned = LearnedClassifier(bootstrap.embedder(settings).embed, bias=settings.routing_bias)
+    graders = {Grader.RULES: RuleClassifier(), Grader.LEARNED: learned}
+    return Grading(graders, Grader(settings.classifier), Router.from_settings(settings))
 
 
 @app.post("/api/v1/classify")

@@ -32,6 +32,7 @@ SETTINGS: Final = (
     "INFERENCE_MODE",
     "PRELOAD_MODELS",
     "CLASSIFIER",
+    "ROUTING_BIAS",
 )
 """What README documents; everything else that the functions read is for the template to say."""
 CLOUD_API_KEY: Final = "CLOUD_API_KEY"

@@ -143,8 +143,8 @@ def test_embedder_in_a_look_up(deploy: Deploy, capsys: pytest.CaptureFixture[str
     deploy("CacheLookupFunction", MODEL_DIR="/nowhere")
     found = look_up(REWORDED)
 
-    assert (False, ["embedder"]) == (found["hit"], found["degraded"])
-    assert ["embedder"] == counted(capsys)
+    assert (False, ["embedder", "classifier"]) == (found["hit"], found["degraded"])
+    assert ["embedder", "classifier"] == counted(capsys)
 
 
 def test_answer_that_cannot_be_stored(deploy: Deploy, capsys: pytest.CaptureFixture[str]) -> None:

@@ -217,9 +217,9 @@ def test_without_embedding_model(deploy: Deploy, capsys: pytest.CaptureFixture[s
     first, again = body_of(ask({"message": "What is Python?"})), body_of(ask({"message": "What is Python?"}))
     metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"CacheDegraded"' in line]
 
-    assert ["embedder"] == first["degraded"]
+    assert ["embedder", "classifier"] == first["degraded"]
     assert "exact" == again["cache_tier"]
-    assert ["embedder"] == [metric["part"] for metric in metrics]
+    assert ["embedder", "classifier", "classifier"] == [metric["part"] for metric in metrics]
 
 
 def test_missing_tables(cloud: Cloud, deploy: Deploy) -> None:

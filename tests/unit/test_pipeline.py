@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from llm_router.box import BoxState, ResidentModel, answer_limit_tokens
-from llm_router.classification import Complexity, RuleClassifier
+from llm_router.classification import Complexity, LearnedClassifier, RuleClassifier
 from llm_router.conversations import Conversations
-from llm_router.errors import ConflictError, InvalidRequestError, ModelUnavailableError, StoreError
+from llm_router.errors import ConflictError, EmbeddingError, InvalidRequestError, ModelUnavailableError, StoreError
 from llm_router.estimates import Pace
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import succeeded, usage_record
@@ -333,6 +333,17 @@ def test_broken_embedder() -> None:
 
     assert (None, ("embedder",)) == (job.embedding, job.degraded)
     assert ["req_1"] == world.dispatched
+
+
+def test_missing_embedder_of_the_grader() -> None:
+    """A grade by the rules in the learned grader's place is said in the job, whose model follows the rules."""
+
+    def broken(prompt: str) -> tuple[float, ...]:
+        raise EmbeddingError("no model")
+
+    job = World(classifier=LearnedClassifier(broken)).submit()
+
+    assert (RuleClassifier().classify(job.prompt).complexity, ("classifier",)) == (job.complexity, job.degraded)
 
 
 def inline_world() -> World:

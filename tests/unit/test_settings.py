@@ -85,13 +85,14 @@ def test_defaults() -> None:
         settings.default_medium_model,
         settings.default_complex_model,
     )
-    assert (0.85, 24, "gpt-4", "0.145", "queue", "rules", Path("/opt/model")) == (
+    assert (0.85, 24, "gpt-4", "0.145", "queue", "learned", 2.0, Path("/opt/model")) == (
         settings.cache_similarity_threshold,
         settings.cache_ttl_hours,
         settings.baseline_model,
         settings.instance_usd_per_hour,
         settings.inference_mode,
         settings.classifier,
+        settings.routing_bias,
         settings.model_dir,
     )
 
@@ -146,6 +147,8 @@ def test_every_problem_at_once() -> None:
         ("INSTANCE_USD_PER_HOUR", "NaN"),
         ("INSTANCE_USD_PER_HOUR", "1e3"),
         ("CLASSIFIER", "oracle"),
+        ("ROUTING_BIAS", "0"),
+        ("ROUTING_BIAS", "nan"),
         ("DEFAULT_COMPLEX_MODEL", "ollama/"),
         ("OLLAMA_BASE_URL", "ftp://box"),
         ("OLLAMA_BASE_URL", "http://"),

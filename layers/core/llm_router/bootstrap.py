@@ -20,7 +20,7 @@ from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.secrets import Secret
 from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.breaker import Breaker, GuardedModel
-from llm_router.classification import RuleClassifier
+from llm_router.classification import LearnedClassifier, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.costs import Costs, price_book
 from llm_router.errors import EmbeddingError, StoreError
@@ -30,6 +30,7 @@ from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import new_request_id
 from llm_router.observability import count_degraded, logger
 from llm_router.pipeline import Pipeline
+from llm_router.remembering import RememberingEmbedder
 from llm_router.requests import Requests
 from llm_router.retrying import RetryingModel, RetryPolicy
 from llm_router.routing import Router
@@ -38,6 +39,7 @@ from llm_router.settings import (
     CacheSettings,
     ChatSettings,
     EmbeddingSettings,
+    GradingSettings,
     InferCloudSettings,
     InferSettings,
     RunnerSettings,
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from llm_router.adapters.ollama import OllamaClient
     from llm_router.metering import Meter
     from llm_router.models import Job
-    from llm_router.ports import Dispatch, Embedder, LanguageModel
+    from llm_router.ports import Classifier, Dispatch, Embedder, LanguageModel
 
 _AWS_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
 
@@ -147,11 +149,18 @@ def embedder(settings: EmbeddingSettings) -> "Embedder":
         return UnavailableEmbedder(error, version_in(settings.model_dir))
 
 
-def semantic_cache(settings: CacheSettings) -> SemanticCache:
+def classifier(settings: GradingSettings, vectors: "Embedder") -> "Classifier":
+    """Return the grader that the settings choose."""
+    if settings.classifier == "rules":
+        return RuleClassifier()
+    return LearnedClassifier(vectors.embed, bias=settings.routing_bias)
+
+
+def semantic_cache(settings: CacheSettings, vectors: "Embedder") -> SemanticCache:
     """Build the cache over its table and the embedding model."""
     return SemanticCache(
         cache_store(settings.cache_table),
-        embedder(settings),
+        vectors,
         threshold=settings.cache_similarity_threshold,
         clock=now_ms,
         verifier=PairVerifier(),
@@ -253,10 +262,11 @@ def pipeline(settings: ChatSettings) -> Pipeline:
     jobs = job_store(settings.job_table, settings.usage_table)
     dispatch = _dispatch(settings)
     requests = Requests(jobs, dispatch, now_ms)
+    vectors = RememberingEmbedder(embedder(settings))
     return Pipeline(
-        classifier=RuleClassifier(),
+        classifier=classifier(settings, vectors),
         router=Router.from_settings(settings),
-        cache=semantic_cache(settings),
+        cache=semantic_cache(settings, vectors),
         # A conversation whose last request is stuck gets it going again: its caller may never look at it.
         conversations=conversations(settings.job_table, lambda job_id: requests.revive(jobs.get(job_id))),
         jobs=jobs,

@@ -50,9 +50,9 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         created_at_ms = self.clock()
         job_id = job_id or self.new_id()
         canonical = canonicalise(request.message)
-        complexity = self.classifier.classify(canonical).complexity
+        graded = self.classifier.classify(canonical)
         unit = unit_of(tenant, request.conversation_id)
-        route = self.router.route(complexity, request.chars, request.force_model, unit=unit)
+        route = self.router.route(graded.complexity, request.chars, request.force_model, unit=unit)
         model = route.model
         conversation = self.conversations.read(tenant, request.conversation_id, job_id)
         history = fitting(conversation.turns, model, request) if conversation else ()
@@ -66,7 +66,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             status=JobStatus.QUEUED,
             source=source,
             created_at_ms=created_at_ms,
-            complexity=complexity,
+            complexity=graded.complexity,
             model=model,
             arm=route.arm,
             prompt=request.message,
@@ -82,7 +82,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             cache_bypass=lookup.bypass,
             no_store=no_store,
             cache_ttl_hours=request.cache_ttl_hours,
-            degraded=lookup.degraded,
+            degraded=(*lookup.degraded, *graded.missing_parts),
             refusal=lookup.refusal,
         )
         if lookup.hit is not None:

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from llm_router.arms import Arm
 from llm_router.box import LocalModelName
+from llm_router.classification.expected_cost import DEFAULT_BIAS
 from llm_router.errors import ConfigError
 
 CloudModelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:/@-]{1,120}$")]
@@ -66,9 +67,8 @@ def _convert(raw: str, kind: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingSettings(Settings):
-    """Which grader, and which model serves which tier."""
+    """Which model serves which tier."""
 
-    classifier: Literal["rules"] = "rules"
     default_simple_model: LocalModelName = "ollama/tinyllama"
     default_medium_model: LocalModelName = "ollama/tinyllama"
     default_complex_model: LocalModelName = "ollama/llama3.2"
@@ -106,6 +106,15 @@ class EmbeddingSettings(Settings):
     """Where the embedding model is."""
 
     model_dir: Path = Path("/opt/model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradingSettings(RoutingSettings, EmbeddingSettings):
+    """Which grader finds the tier, and what it is to avoid."""
+
+    classifier: Literal["learned", "rules"] = "learned"
+    routing_bias: Annotated[float, Meta(gt=0, le=100)] = DEFAULT_BIAS
+    """Cost of sending a prompt one tier too low, in units of one tier too high; for the learned grader."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +168,7 @@ class InferCloudSettings(RunnerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatSettings(RoutingSettings, CloudSettings, CacheSettings, InferSettings):
+class ChatSettings(GradingSettings, CloudSettings, CacheSettings, InferSettings):
     """Settings of `chat`."""
 
     inference_mode: Literal["queue", "inline"] = "queue"
@@ -167,12 +176,12 @@ class ChatSettings(RoutingSettings, CloudSettings, CacheSettings, InferSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifySettings(RoutingSettings):
+class ClassifySettings(GradingSettings):
     """Settings of `classify`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheLookupSettings(RoutingSettings, CacheSettings):
+class CacheLookupSettings(GradingSettings, CacheSettings):
     """Settings of `cache_lookup`."""
 
     job_table: str

@@ -47,3 +47,8 @@ class Classification(msgspec.Struct, frozen=True):
     """Grows with how likely a weak model is to fail where a strong one does not; only the order has meaning."""
     degraded: bool = False
     """Whether the rules stood in for the learned grader."""
+
+    @property
+    def missing_parts(self) -> tuple[str, ...]:
+        """What a request's `degraded` is to name."""
+        return ("classifier",) if self.degraded else ()

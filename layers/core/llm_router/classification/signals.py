@@ -18,6 +18,9 @@ _LETTERED_OPTION: Final = re.compile(r"\bA[.)]")
 _TOKEN: Final = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\w\s]")
 _READ_CHARS: Final = 2_000
 """Words and numbers after so many characters are pasted material more often than the question."""
+_LONG_WORDS: Final = 300
+_MANY_SENTENCES: Final = 10
+"""Beyond this, more of it says nothing about the question either."""
 _ANY_NUMBER: Final = "<number>"
 
 
@@ -26,15 +29,15 @@ def numbers(prompt: str, features: Features) -> tuple[float, ...]:
     read = prompt[:_READ_CHARS]
     found = set(_NUMBER.findall(read))
     return (
-        math.log1p(features.word_count) / 2,
-        math.log1p(features.char_count) / 4,
+        math.log1p(min(features.word_count, _LONG_WORDS)) / 2,
+        math.log1p(min(features.char_count, _READ_CHARS)) / 4,
         features.has_code,
         min(features.reasoning_indicators, 3) / 2,
         min(features.technical_term_count, 6) / 3,
         min(features.system_design_terms, 4) / 2,
         features.is_multi_step,
         features.has_question_mark,
-        math.log1p(features.sentence_count),
+        math.log1p(min(features.sentence_count, _MANY_SENTENCES)),
         min(features.total_score, 8) / 4,
         math.log1p(len(found)),
         math.log1p(read.count(",")),
