@@ -39,7 +39,7 @@ from tests.evaluation.prompts import (
 from tests.evaluation.softmax_regression import Floats, chances
 from tests.evaluation.train_classifier import FITTED_ON_FILE, Reader, Tiers, fit_need, fit_tiers, scores
 
-BIASES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
+BIASES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
 LEARNING_SHARES = (0.25, 0.5, 0.75)
 
 Chances = dict[int, Sequence[float]]
