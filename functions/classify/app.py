@@ -21,9 +21,14 @@ app = api.create_api()
 def grading() -> Grading:
     """Build the graders and the router once per environment."""
     settings = ClassifySettings.from_env(environment())
-    learned = LearnedClassifier(bootstrap.embedder(settings).embed, bias=settings.routing_bias)
-    graders = {Grader.RULES: RuleClassifier(), Grader.LEARNED: learned}
-    return Grading(graders, Grader(settings.classifier), Router.from_settings(settings))
+    return Grading(
+        {
+            Grader.RULES: RuleClassifier(),
+            Grader.LEARNED: LearnedClassifier(bootstrap.embedder(settings).embed, bias=settings.routing_bias),
+        },
+        Grader(settings.classifier),
+        Router.from_settings(settings),
+    )
 
 
 @app.post("/api/v1/classify")
