@@ -5,10 +5,11 @@ from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.models import Job, JobStatus
-from llm_router.ports import JobInLine, JobStore
+from llm_router.ports import JobInLine, JobStore, StatusStore
 
 COUNTED: Final = 100
 """How far the line is looked at: one query of an index, about 20 KB."""
@@ -24,6 +25,19 @@ class Outlook(Struct, frozen=True, kw_only=True):
 
 
 UNKNOWN: Final = Outlook()
+
+
+def with_expectation(job: Job, statuses: StatusStore) -> Job:
+    """Return a job with how long its model will take, and how much of that is loading it; without figures as it is."""
+    with suppress(StoreError):  # without figures the caller waits as long as it said
+        pace = statuses.pace(job.model)
+        if pace is not None:
+            resident = _is_resident(statuses, job.model, used_at_ms=pace.learned_at_ms)
+            work = {"prompt_chars": job.prompt_chars, "max_tokens": job.max_tokens}
+            ready_ms = pace.expected_ms(**work, resident=True)
+            expected_ms = pace.expected_ms(**work, resident=resident)
+            return replace(job, expected_ms=expected_ms, expected_load_ms=(expected_ms or 0) - (ready_ms or 0))
+    return job
 
 
 def outlook(jobs: JobStore, job: Job, now_ms: int) -> Outlook:
@@ -60,6 +74,13 @@ def outlook_in(line: Iterable[JobInLine], job: Job, now_ms: int) -> Outlook:
         position=len(ahead),
         estimated_ms=None if job.expected_ms is None else running_ms + ahead_ms + job.expected_ms,
     )
+
+
+def _is_resident(statuses: StatusStore, model: str, *, used_at_ms: int) -> bool:
+    sighting = statuses.box()
+    if sighting is None or sighting.checked_at_ms < used_at_ms:
+        return True  # who answered since the last look has stayed in memory
+    return sighting.state is not None and sighting.state.is_resident(model)
 
 
 def _left_ms(started_at_ms: int | None, expected_ms: int | None, now_ms: int) -> int | None:

@@ -1,0 +1,107 @@
+"""What a question leads to before anything is done for it: its grade, its model, and the job it becomes."""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from llm_router.arms import unit_of
+from llm_router.box import answer_limit_tokens
+from llm_router.classification import Classification
+from llm_router.conversations import Conversations, fitting
+from llm_router.models import CacheBypass, CacheQuestion, ChatRequest, Job, JobStatus, Source, Target, Turn
+from llm_router.ports import Classifier, Conversation
+from llm_router.prompt import canonicalise, sha256_hex
+from llm_router.routing import Route, Router
+from llm_router.semantic_cache import Lookup
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """A question with its grade, its route and its past."""
+
+    canonical: str
+    """Canonical form of the question's message."""
+    graded: Classification
+    route: Route
+    conversation: Conversation | None
+    """None for a single question."""
+    history: tuple[Turn, ...]
+    """Earlier turns that the route's model is sent, oldest first."""
+
+
+class Planner(Struct, frozen=True):
+    """Finds out which model a question is meant for, and what this model is to be sent."""
+
+    classifier: Classifier
+    router: Router
+    conversations: Conversations
+
+    def plan(self, tenant: str, question: CacheQuestion, job_id: str | None = None) -> Plan:
+        """Return the plan of a question, as the request `job_id` finds its conversation.
+
+        Raises:
+            ConflictError: another request of the conversation is on its way.
+            InvalidRequestError: the forced model is not configured.
+            StoreError: the conversation could not be read.
+        """
+        canonical = canonicalise(question.message)
+        graded = self.classifier.classify(canonical)
+        unit = unit_of(tenant, question.conversation_id)
+        route = self.router.route(graded.complexity, question.chars, question.force_model, unit=unit)
+        conversation = self.conversations.read(tenant, question.conversation_id, job_id)
+        return Plan(
+            canonical=canonical,
+            graded=graded,
+            route=route,
+            conversation=conversation,
+            history=fitting(conversation.turns, route.model, question) if conversation else (),
+        )
+
+
+def new_job(
+    request: ChatRequest, plan: Plan, lookup: Lookup, *, job_id: str, tenant: str, source: Source, created_at_ms: int
+) -> Job:
+    """Return the job of a request that was looked up in the cache; it waits, whatever was found."""
+    model = plan.route.model
+    no_store = request.no_store or lookup.bypass is CacheBypass.TIME_DEPENDENT
+    return Job(
+        job_id=job_id,
+        tenant=tenant,
+        status=JobStatus.QUEUED,
+        source=source,
+        created_at_ms=created_at_ms,
+        complexity=plan.graded.complexity,
+        model=model,
+        arm=plan.route.arm,
+        prompt=request.message,
+        system_prompt=request.system_prompt,
+        history=plan.history,
+        max_tokens=request.max_tokens or answer_limit_tokens(model),
+        temperature=request.temperature,
+        namespace=lookup.namespace,
+        entry_id=lookup.entry_id,
+        embedding=tuple(lookup.embedding) if lookup.embedding is not None else None,
+        flight=None if request.skip_cache else _flight(lookup, plan.route, no_store=no_store),
+        fallbacks=tuple(_fallback(each, lookup, request) for each in plan.route.fallbacks),
+        cache_bypass=lookup.bypass,
+        no_store=no_store,
+        cache_ttl_hours=request.cache_ttl_hours,
+        degraded=(*lookup.degraded, *plan.graded.missing_parts),
+        refusal=lookup.refusal,
+    )
+
+
+def _fallback(model: str, lookup: Lookup, request: ChatRequest) -> Target:
+    history = fitting(lookup.scope.history, model, request)
+    return Target(
+        model=model,
+        namespace=replace(lookup.scope, model=model, history=history).namespace(),
+        max_tokens=request.max_tokens or answer_limit_tokens(model),
+        turns=len(history),
+    )
+
+
+def _flight(lookup: Lookup, route: Route, *, no_store: bool) -> str:
+    """Return the fingerprint of equal requests.
+
+    Those that must leave no entry join only each other, and so do those that the same fallbacks may answer.
+    """
+    return sha256_hex(f"{lookup.namespace}/{lookup.entry_id}/{no_store}/{route.fallbacks}".encode())
