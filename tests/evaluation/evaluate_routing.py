@@ -40,6 +40,7 @@ from tests.evaluation.softmax_regression import Floats, chances
 from tests.evaluation.train_classifier import FITTED_ON_FILE, Reader, Tiers, fit_need, fit_tiers, scores
 
 BIASES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
+OUTCOME_FIGURES = ("auroc", "apgr", "cpt50", "cpt80", "auroc_weak_fails")
 LEARNING_SHARES = (0.25, 0.5, 0.75)
 
 Chances = dict[int, Sequence[float]]
@@ -158,7 +159,10 @@ def learned_figures(items: Sequence[Labelled], graded: Sequence[Sequence[float]]
 
 
 def outcome_figures(outcomes: Sequence[Outcome], signals: Sequence[float]) -> dict[str, dict[str, float | None]]:
-    """Return per file how well a signal tells who needs the strong model."""
+    """Return per file how well a signal tells who needs the strong model.
+
+    `auroc_weak_fails` asks less: whether the weak model fails, be the strong one right or not.
+    """
     result = {}
     for name in files_of(outcomes):
         group = [(signal, each) for signal, each in zip(signals, outcomes, strict=True) if each.file == name]
@@ -166,6 +170,7 @@ def outcome_figures(outcomes: Sequence[Outcome], signals: Sequence[float]) -> di
         result[name] = {
             "auroc": auroc(inside, [each.strong_needed for each in there]),
             **recovered_gap(calls_curve(inside, there)),
+            "auroc_weak_fails": auroc(inside, [not each.weak_correct for each in there]),
         }
     return result
 
@@ -226,11 +231,11 @@ def table(report: dict[str, Any]) -> str:
         for how in ("rules", "learned", "learned_unseen")
     ]
     lines.append(_row("core", "CORE left out", report["learned_unseen"]["core_left_out"]))
-    lines += ["", "| outcomes | signal | AUROC | APGR | CPT 50 % | CPT 80 % |", "|" + "---|" * 6]
+    lines += ["", "| outcomes | signal | AUROC | APGR | CPT 50 % | CPT 80 % | AUROC, weak fails |", "|" + "---|" * 7]
     for name in report["learned"]["outcomes"]:
         for how in ("random", "rules", "learned"):
             each = report[how]["outcomes"][name]
-            cells = ["" if each[key] is None else f"{each[key]:.3f}" for key in ("auroc", "apgr", "cpt50", "cpt80")]
+            cells = ["" if each[key] is None else f"{each[key]:.3f}" for key in OUTCOME_FIGURES]
             lines.append(f"| {name} | {how} | {' | '.join(cells)} |")
     lines += ["", "| bias | accuracy | under | over | simple | medium | complex |", "|" + "---|" * 7]
     for each in report["bias"]:

@@ -155,7 +155,7 @@ def test_report_has_the_published_shape(folder: Path) -> None:
     for grader in ("learned", "rules"):
         assert {"sources", "core", "all", "outcomes"} == report[grader].keys()
         assert {"n", "accuracy", "lenient", "macro_f1", "under", "over", "ece"} == report[grader]["core"].keys()
-        assert {"auroc", "apgr", "cpt50", "cpt80"} == report[grader]["outcomes"]["router_outcomes_mmlu"].keys()
+        assert set(evaluate_routing.OUTCOME_FIGURES) == report[grader]["outcomes"]["router_outcomes_mmlu"].keys()
     assert 30 == report["learned"]["core"]["n"]
     assert 60 == report["learned"]["all"]["n"]
     assert "| routing_peers | 15 | learned |" in evaluate_routing.table(report)
