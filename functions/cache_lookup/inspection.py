@@ -6,13 +6,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from llm_router.arms import unit_of
-from llm_router.conversations import Conversations, fitting
+from llm_router.conversations import Conversations
 from llm_router.costs import usd
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.models import CacheQuestion
+from llm_router.planning import Planner
 from llm_router.ports import CacheStore, Census, Classifier, Clock, RollupStore
-from llm_router.prompt import canonicalise
 from llm_router.responses import CacheStatusResponse, CacheUse, ClearedResponse, EvictedResponse, LookupResponse
 from llm_router.rollups import REFUSED, recent, total
 from llm_router.routing import Router
@@ -45,13 +44,8 @@ class Inspector(Struct, frozen=True, kw_only=True):
             ConflictError: a request of the conversation is on its way.
             StoreError: the conversation could not be read.
         """
-        canonical = canonicalise(question.message)
-        graded = self.classifier.classify(canonical)
-        unit = unit_of(tenant, question.conversation_id)
-        model = self.router.route(graded.complexity, question.chars, question.force_model, unit=unit).model
-        conversation = self.conversations.read(tenant, question.conversation_id)
-        history = fitting(conversation.turns, model, question) if conversation else ()
-        found = self.cache.lookup(tenant, question, model, canonical=canonical, history=history)
+        plan = Planner(self.classifier, self.router, self.conversations).plan(tenant, question)
+        found = self.cache.lookup(tenant, question, plan.route.model, canonical=plan.canonical, history=plan.history)
         hit = found.hit
         return LookupResponse(
             hit=hit is not None,
@@ -62,7 +56,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
             response=hit.entry.answer if hit else None,
             model_used=hit.entry.model if hit else None,
             candidates=found.verdicts,
-            degraded=(*found.degraded, *graded.missing_parts),
+            degraded=(*found.degraded, *plan.graded.missing_parts),
         )
 
     def stats(self, tenant: str) -> CacheStatusResponse:

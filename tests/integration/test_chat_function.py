@@ -86,7 +86,7 @@ def test_the_whole_way(cloud: Cloud, deploy: Deploy) -> None:
         accepted["headers"]["Retry-After"],
     )
     assert waiting.pop("waited_ms") >= body_of(accepted)["waited_ms"] >= 0
-    assert {"request_id": job_id, "status": "queued", "position": 0} == waiting
+    assert {"request_id": job_id, "status": "queued", "arm": "default", "position": 0} == waiting
     assert [json.dumps({"job_id": job_id}, separators=(",", ":"))] == messages
     assert {"batchItemFailures": []} == run
     assert (200, "succeeded", False) == (done["statusCode"], body_of(done)["status"], body_of(done)["was_cached"])
