@@ -147,10 +147,10 @@ class FakeCacheStore:
         self.entries.pop((namespace, entry_id), None)
         self._evicted[namespace, entry_id] = now_ms, floor
 
-    def is_refused(self, namespace: str, asked: str, answered: str) -> bool:
+    def is_refused(self, tenant: str, asked: str, answered: str) -> bool:
         """Whether a complaint keeps two prompts apart."""
         self._check("is_refused")
-        return (namespace, frozenset((asked, answered))) in self.refused
+        return (tenant, frozenset((asked, answered))) in self.refused
 
     def clear(self, tenant: str, now_ms: int) -> int:
         """Increase the tenant's number."""
@@ -191,23 +191,23 @@ class FakeFeedbackStore:
     def record(self, feedback: Feedback, usage: UsageRecord, change: EntryChange | None) -> bool:
         """Write everything, or nothing when the entry is not as it was seen."""
         key = feedback.tenant, feedback.request_id
-        if key in self.said or (change is not None and not self._apply(change, feedback.recorded_at_ms)):
+        if key in self.said or (change is not None and not self._apply(change, feedback)):
             return False
         self.said[key] = feedback
         self._usage[usage.request_id] = usage
         return True
 
-    def _apply(self, change: EntryChange, now_ms: int) -> bool:
+    def _apply(self, change: EntryChange, feedback: Feedback) -> bool:
         place = change.namespace, change.entry_id
         entry, vector = self._cache.entries.get(place, (None, None))
         changes_entry = change.evict or change.similarity_floor is not None
         if changes_entry and entry != change.seen:
             return False
         if change.refused is not None:
-            self._cache.refused.add((change.namespace, frozenset((change.refused, change.entry_id))))
+            self._cache.refused.add((feedback.tenant, frozenset((change.refused, change.entry_id))))
         if change.evict:
             floor = change.similarity_floor or (entry.similarity_floor if entry else 0.0)
-            self._cache.bury(*place, floor, now_ms)
+            self._cache.bury(*place, floor, feedback.recorded_at_ms)
         elif entry is not None and change.similarity_floor is not None:
             marked = replace(entry, similarity_floor=change.similarity_floor, complaints=change.complaints)
             self._cache.entries[place] = marked, vector

@@ -6,15 +6,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from llm_router.conversations import Conversations
 from llm_router.costs import usd
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.models import CacheQuestion
 from llm_router.planning import Planner
-from llm_router.ports import CacheStore, Census, Classifier, Clock, RollupStore
+from llm_router.ports import CacheStore, Census, Clock, RollupStore
 from llm_router.responses import CacheStatusResponse, CacheUse, ClearedResponse, EvictedResponse, LookupResponse
 from llm_router.rollups import REFUSED, recent, total
-from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 
 _PROBE = CacheQuestion(message="Does the semantic tier work?")
@@ -27,11 +25,9 @@ class Inspector(Struct, frozen=True, kw_only=True):
     """Asks the cache what the chat function would ask it."""
 
     cache: SemanticCache
-    conversations: Conversations
+    planner: Planner
     store: CacheStore
     rollups: RollupStore
-    classifier: Classifier
-    router: Router
     clock: Clock
     threshold: float
     ttl_hours: float
@@ -44,7 +40,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
             ConflictError: a request of the conversation is on its way.
             StoreError: the conversation could not be read.
         """
-        plan = Planner(self.classifier, self.router, self.conversations).plan(tenant, question)
+        plan = self.planner.plan(tenant, question)
         found = self.cache.lookup(tenant, question, plan.route.model, canonical=plan.canonical, history=plan.history)
         hit = found.hit
         return LookupResponse(
@@ -72,7 +68,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
             similarity_threshold=self.threshold,
             ttl_hours=self.ttl_hours,
             embedder_version=self.cache.embedder_version,
-            generation=probe.generation,
+            generation=probe.scope.generation,
             entries=census.entries if census else None,
             entries_complete=census is not None and census.complete,
             oldest_entry_age_seconds=None if oldest_ms is None else (self.clock() - oldest_ms) // 1000,

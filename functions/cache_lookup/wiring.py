@@ -7,6 +7,7 @@ from cache_lookup.inspection import Inspector
 from llm_router import bootstrap
 from llm_router.models import FeedbackRequest
 from llm_router.observability import count
+from llm_router.planning import Planner
 from llm_router.remembering import RememberingEmbedder
 from llm_router.responses import FeedbackResponse
 from llm_router.routing import Router
@@ -20,11 +21,13 @@ def inspector() -> Inspector:
     vectors = RememberingEmbedder(bootstrap.embedder(settings))
     return Inspector(
         cache=bootstrap.semantic_cache(settings, vectors),
-        conversations=bootstrap.conversations(settings.job_table),
+        planner=Planner(
+            bootstrap.classifier(settings, vectors),
+            Router.from_settings(settings),
+            bootstrap.conversations(settings.job_table),
+        ),
         store=bootstrap.cache_store(settings.cache_table),
         rollups=bootstrap.rollup_store(settings.rollup_table),
-        classifier=bootstrap.classifier(settings, vectors),
-        router=Router.from_settings(settings),
         clock=bootstrap.now_ms,
         threshold=settings.cache_similarity_threshold,
         ttl_hours=settings.cache_ttl_hours,

@@ -156,7 +156,7 @@ def test_evict_of_another_tenant(store: CacheStore) -> None:
 
 def test_nothing_is_refused_at_first(store: CacheStore) -> None:
     """Prompts that nobody complained of may share an answer."""
-    assert not store.is_refused("ns", "one", "other")
+    assert not store.is_refused("default", "one", "other")
 
 
 def test_generation(store: CacheStore) -> None:

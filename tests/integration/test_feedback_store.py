@@ -82,13 +82,13 @@ def test_once_per_request(home: Home) -> None:
 
 
 def test_refused_pair(home: Home) -> None:
-    """A refused pair is refused in both directions, in its namespace alone."""
+    """A refused pair is refused in both directions, in whatever namespace, to its tenant alone."""
     entry = home.remember()
     home.feedback.record(SAID, USAGE, change(entry, refused="asker"))
     refused = home.cache.is_refused
 
-    assert [True, True] == [refused("ns", "asker", entry.entry_id), refused("ns", entry.entry_id, "asker")]
-    assert [False, False] == [refused("other", "asker", entry.entry_id), refused("ns", "asker", "another")]
+    assert [True, True] == [refused("default", "asker", entry.entry_id), refused("default", entry.entry_id, "asker")]
+    assert [False, False] == [refused("other", "asker", entry.entry_id), refused("default", "asker", "another")]
     assert entry == home.stored(entry)
 
 
@@ -98,7 +98,7 @@ def test_refused_pair_outlives_its_entry(home: Home) -> None:
     home.feedback.record(SAID, USAGE, change(entry, refused="asker", similarity_floor=0.9, evict=True))
     home.cache.put(replace(entry, created_at_ms=NOW_MS + 1), VECTOR)
 
-    assert home.cache.is_refused("ns", "asker", entry.entry_id)
+    assert home.cache.is_refused("default", "asker", entry.entry_id)
     assert replace(entry, created_at_ms=NOW_MS + 1, similarity_floor=0.9) == home.stored(entry)
 
 
@@ -133,7 +133,7 @@ def test_entry_that_has_changed(home: Home, fields: dict[str, float], evict: boo
 
     assert not home.feedback.record(SAID, USAGE, stale)
     assert (None, set()) == (home.feedback.get("default", "req_1"), home.records())
-    assert not home.cache.is_refused("ns", "asker", entry.entry_id)
+    assert not home.cache.is_refused("default", "asker", entry.entry_id)
     assert entry == home.stored(entry)
 
 

@@ -176,7 +176,7 @@ CALLS: dict[str, Callable[[DynamoDBClient], object]] = {
     "cache nearest": lambda client: DynamoCacheStore(client, "CacheTable").nearest("ns", [0.5] * 384, 5),
     "cache put": lambda client: DynamoCacheStore(client, "CacheTable").put(make_entry(), None),
     "cache evict": lambda client: DynamoCacheStore(client, "CacheTable").evict("default", "ns", "id", NOW_MS),
-    "cache refused": lambda client: DynamoCacheStore(client, "CacheTable").is_refused("ns", "a", "b"),
+    "cache refused": lambda client: DynamoCacheStore(client, "CacheTable").is_refused("default", "a", "b"),
     "cache clear": lambda client: DynamoCacheStore(client, "CacheTable").clear("default", NOW_MS),
     "cache census": lambda client: DynamoCacheStore(client, "CacheTable").census("default", NOW_MS),
     "feedback get": lambda client: feedback(client).get("default", "req_1"),

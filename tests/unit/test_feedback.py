@@ -64,7 +64,7 @@ def test_wrong_semantic_hit() -> None:
         said.evicted,
         said.similarity_floor,
     )
-    assert world.cache.is_refused("ns", make_job().entry_id, STORED.entry_id)
+    assert world.cache.is_refused("default", make_job().entry_id, STORED.entry_id)
     assert replace(STORED, similarity_floor=0.9 + FLOOR_STEP, complaints=1) == world.stored
     assert WRONG == world.jobs.usage[f"{request_id()}#feedback"].verdict
 
@@ -114,7 +114,7 @@ def test_entry_that_is_gone() -> None:
     said, _ = world.say()
 
     assert (True, None, False) == (said.pair_refused, said.similarity_floor, said.evicted)
-    assert world.cache.is_refused("ns", make_job().entry_id, STORED.entry_id)
+    assert world.cache.is_refused("default", make_job().entry_id, STORED.entry_id)
 
 
 @pytest.mark.parametrize("tier", [CacheTier.EXACT, CacheTier.SEMANTIC, None])

@@ -6,6 +6,7 @@ from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
 from llm_router.jobs import feedback_record, succeeded
 from llm_router.models import CacheBypass, CacheQuestion, CacheTier, FeedbackVerdict, Turn, UsageRecord
+from llm_router.planning import Planner
 from llm_router.responses import CacheUse
 from llm_router.rollups import counters, rollup_key
 from llm_router.routing import Router
@@ -41,9 +42,11 @@ class World:
             store=self.store,
             rollups=self.rollups,
             clock=self.clock,
-            conversations=Conversations(self.conversations, self.jobs.get, self.clock),
-            classifier=RuleClassifier(),
-            router=Router(dict.fromkeys(Complexity, TINY)),
+            planner=Planner(
+                RuleClassifier(),
+                Router(dict.fromkeys(Complexity, TINY)),
+                Conversations(self.conversations, self.jobs.get, self.clock),
+            ),
             threshold=0.85,
             ttl_hours=24,
         )

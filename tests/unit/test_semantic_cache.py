@@ -64,7 +64,7 @@ def test_miss() -> None:
     lookup = world.ask()
 
     assert lookup.hit is None
-    assert (SCOPE.namespace(), make_entry().entry_id, 0) == (lookup.namespace, lookup.entry_id, lookup.generation)
+    assert (SCOPE.namespace(), make_entry().entry_id, 0) == (lookup.namespace, lookup.entry_id, lookup.scope.generation)
     assert world.embedder.embed("What is Python?") == lookup.embedding
     assert ((), ()) == (lookup.verdicts, lookup.degraded)
 
@@ -182,12 +182,22 @@ def test_reported_pair_is_skipped() -> None:
     world.remember("nearest")
     world.remember("next")
     place = world.ask()
-    world.store.refused.add((place.namespace, frozenset((place.entry_id, make_entry("nearest").entry_id))))
+    world.store.refused.add(("default", frozenset((place.entry_id, make_entry("nearest").entry_id))))
     lookup = world.ask()
 
     assert ["reported as wrong", "accepted"] == [verdict.reason for verdict in lookup.verdicts]
     assert lookup.hit is not None
     assert "next" == lookup.hit.entry.prompt
+
+
+def test_clearing_forgets_no_complaint() -> None:
+    """Two questions that were called wrong for each other stay apart when the cache is cleared and filled anew."""
+    world = World()
+    world.store.refused.add(("default", frozenset((make_entry(REWORDED.message).entry_id, make_entry().entry_id))))
+    world.store.clear("default", NOW_MS)
+    world.remember("What is Python?")
+
+    assert ["reported as wrong"] == [verdict.reason for verdict in world.ask(REWORDED).verdicts]
 
 
 def test_complaints_that_cannot_be_read() -> None:

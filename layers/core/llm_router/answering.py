@@ -11,9 +11,9 @@ from llm_router.errors import ModelError, ModelUnavailableError, StoreError
 from llm_router.fallback import is_cloud, successor
 from llm_router.jobs import CANCELLED, answer_from_cache, cancelled, usage_record
 from llm_router.metering import Meter
-from llm_router.models import Answer, CacheTier, Failure, Generation, Job, Spent, Target
+from llm_router.models import Answer, Failure, Generation, Job, Spent, Target
 from llm_router.ports import CacheStore, Clock, JobStore, LanguageModel
-from llm_router.semantic_cache import Hit
+from llm_router.semantic_cache import exact_hit
 from llm_router.work import LEASE_MS, CancelledError, EscalatedError, Work
 
 PROGRESS_EVERY_MS: Final = 1000
@@ -78,8 +78,7 @@ class Answering(Struct, frozen=True, kw_only=True):
             return None
         with suppress(StoreError):
             entry = self.cache.get(work.asked.namespace, work.job.entry_id)
-            if entry is not None and entry.expires_at * 1000 > self.clock():
-                hit = Hit(entry, CacheTier.EXACT, 1.0)
+            if (hit := exact_hit(entry, self.clock())) is not None:
                 return answer_from_cache(hit, self.costs, fallback=work.fallback, spent=work.spent)
         return None
 

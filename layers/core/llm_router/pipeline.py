@@ -106,7 +106,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
     def _lead(self, job: Job, lookup: Lookup, send: Dispatch) -> Job:
         """Run a claimed job, unless the flight before it stored the answer between our look and our claim."""
-        if job.cache_bypass is None and "cache" not in job.degraded and (hit := self.cache.again(lookup)):
+        if lookup.is_open and (hit := self.cache.again(lookup)) is not None:
             return self._finish(self._with_stored_answer(job, hit))
         try:
             send(job.job_id)

@@ -114,6 +114,10 @@ class CacheEntry(Struct, frozen=True, kw_only=True):
         """Return the id that callers see: an entry's key alone would not tell its namespace."""
         return f"{self.namespace}.{self.entry_id}"
 
+    def is_live(self, now_ms: int) -> bool:
+        """Tell whether it may still be served; DynamoDB deletes expired items only after hours."""
+        return self.expires_at * 1000 > now_ms
+
 
 class Census(Struct, frozen=True, kw_only=True):
     """What a tenant's cache holds."""
@@ -158,8 +162,11 @@ class CacheStore(Protocol):
         Returns False when the tenant has no such entry.
         """
 
-    def is_refused(self, namespace: str, asked: str, answered: str) -> bool:
-        """Whether a complaint keeps two prompts, by their entry ids in any order, from sharing an answer."""
+    def is_refused(self, tenant: str, asked: str, answered: str) -> bool:
+        """Whether a complaint of the tenant's keeps two prompts, by their entry ids in any order, from sharing answers.
+
+        It holds in every namespace, so that clearing the cache forgets none.
+        """
 
     def clear(self, tenant: str, now_ms: int) -> int:
         """Increase the number that is part of the tenant's namespaces, and return it."""

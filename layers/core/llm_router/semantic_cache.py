@@ -5,7 +5,7 @@ WHO asks and WHAT must be equal are hashed into a namespace; only what the promp
 
 import re
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import msgspec
 from msgspec import Struct
@@ -34,6 +34,31 @@ class Scope(Struct, frozen=True, kw_only=True, array_like=True):
     history: tuple[Turn, ...]
     temperature: float | None
     max_tokens: int | None
+
+    @classmethod
+    def of(
+        cls,
+        question: CacheQuestion,
+        model: str,
+        *,
+        tenant: str,
+        generation: int,
+        embedder_version: str,
+        history: tuple[Turn, ...],
+    ) -> Self:
+        """Return the scope of a question that `model` would be asked, with `history` before it."""
+        return cls(
+            tenant=tenant,
+            generation=generation,
+            embedder_version=embedder_version,
+            model=model,
+            system_prompt=question.system_prompt,
+            conversation_id=question.conversation_id,
+            history=history,
+            # Adding zero makes -0.0 the same as 0.0.
+            temperature=None if question.temperature is None else question.temperature + 0.0,
+            max_tokens=question.max_tokens,
+        )
 
     def namespace(self) -> str:
         """Return the partition of the cache for this scope, a hash that tells nothing about it."""
@@ -64,6 +89,16 @@ class Verdict(Struct, frozen=True, kw_only=True):
     served: bool
     reason: str
 
+    @classmethod
+    def of(cls, candidate: Candidate, refusal: str | None) -> Self:
+        """Return what became of a candidate that was refused for a reason, or for none."""
+        return cls(
+            entry_id=candidate.entry.public_id,
+            similarity=candidate.similarity,
+            served=refusal is None,
+            reason=refusal or "accepted",
+        )
+
 
 class Hit(Struct, frozen=True):
     """A stored answer that may be served."""
@@ -73,20 +108,32 @@ class Hit(Struct, frozen=True):
     similarity: float
 
 
+def exact_hit(entry: CacheEntry | None, now_ms: int) -> Hit | None:
+    """Return what is stored for the very words of a question; None when it may not be served any more."""
+    return Hit(entry, CacheTier.EXACT, 1.0) if entry is not None and entry.is_live(now_ms) else None
+
+
 class Lookup(Struct, frozen=True, kw_only=True):
     """Outcome of asking the cache, and where an answer to the question belongs."""
 
     scope: Scope
     namespace: str
     entry_id: str
-    generation: int
-    """How often the tenant's cache has been cleared."""
     bypass: CacheBypass | None = None
     hit: Hit | None = None
     embedding: Sequence[float] | None = None
     verdicts: tuple[Verdict, ...] = ()
     degraded: tuple[str, ...] = ()
     """Parts that failed and made this a miss: `cache`, `embedder`, `cache_index`."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a stored answer is still looked for."""
+        return self.hit is None and self.bypass is None and "cache" not in self.degraded
+
+    def without(self, part: str) -> Self:
+        """Return the lookup after a part has failed."""
+        return replace(self, degraded=(*self.degraded, part))
 
     @property
     def refusal(self) -> str | None:
@@ -135,113 +182,91 @@ class SemanticCache:
         With `read` false nothing is answered, but the result still says where the answer is to be stored. An answer
         that depends on the time is neither given nor to be stored.
         """
-        bypass = None if read else CacheBypass.SKIP_CACHE
-        if is_time_dependent(canonical):
-            bypass = CacheBypass.TIME_DEPENDENT
-        degraded: list[str] = []
-        generation = self._generation(tenant, degraded)
-        scope = Scope(
-            tenant=tenant,
-            generation=generation,
-            embedder_version=self._embedder.version,
-            model=model,
-            system_prompt=question.system_prompt,
-            conversation_id=question.conversation_id,
-            history=history,
-            # Adding zero makes -0.0 the same as 0.0.
-            temperature=None if question.temperature is None else question.temperature + 0.0,
-            max_tokens=question.max_tokens,
+        generation, degraded = self._generation(tenant)
+        version = self._embedder.version
+        scope = Scope.of(
+            question, model, tenant=tenant, generation=generation, embedder_version=version, history=history
         )
         place = Lookup(
             scope=scope,
             namespace=scope.namespace(),
             entry_id=entry_id(canonical),
-            generation=generation,
-            bypass=bypass,
+            bypass=_bypass(canonical, read=read),
+            degraded=degraded,
         )
-        if bypass is None and not degraded:
-            place = self._exact(place, degraded)
-        if place.hit is not None or bypass is CacheBypass.TIME_DEPENDENT:
-            return replace(place, degraded=tuple(degraded))
-        embedding = self._embed(canonical, degraded)
-        missed = replace(place, embedding=embedding, degraded=tuple(degraded))
-        if bypass is not None or embedding is None or "cache" in degraded:
-            return missed
-        return self._semantic(missed, canonical, embedding, question.min_similarity or 0.0)
+        if place.is_open:
+            place = self._exact(place)
+        if place.hit is None and place.bypass is not CacheBypass.TIME_DEPENDENT:
+            place = self._embed(place, canonical)
+        if place.is_open and place.embedding is not None:
+            least = max(self._threshold, question.min_similarity or 0.0)
+            return self._semantic(place, canonical, place.embedding, least)
+        return place
 
     def again(self, lookup: Lookup) -> Hit | None:
         """Look once more for the exact words of a question that was looked up before."""
-        return self._exact(lookup, [], consistent=True).hit
+        return self._exact(lookup, consistent=True).hit
 
-    def _exact(self, place: Lookup, degraded: list[str], *, consistent: bool = False) -> Lookup:
+    def _generation(self, tenant: str) -> tuple[int, tuple[str, ...]]:
+        """Return how often the tenant's cache has been cleared, and what failed in finding out."""
+        try:
+            return self._store.generation(tenant), ()
+        except StoreError:
+            return 0, ("cache",)
+
+    def _exact(self, place: Lookup, *, consistent: bool = False) -> Lookup:
         try:
             entry = self._store.get(place.namespace, place.entry_id, consistent=consistent)
         except StoreError:
-            degraded.append("cache")
-            return place
-        if entry is None or not self._live(entry):
-            return place
-        return replace(place, hit=Hit(entry, CacheTier.EXACT, 1.0))
+            return place.without("cache")
+        return replace(place, hit=exact_hit(entry, self._clock()))
 
-    def _semantic(self, missed: Lookup, canonical: str, embedding: Sequence[float], min_similarity: float) -> Lookup:
+    def _embed(self, place: Lookup, canonical: str) -> Lookup:
+        """Add the embedding; none where no model is at hand, or where it would not be about all of the text."""
         try:
-            candidates = self._store.nearest(missed.namespace, embedding, CANDIDATES)
+            seen = self._embedder.sees(canonical)
+            return replace(place, embedding=self._embedder.embed(canonical) if seen else None)
+        except EmbeddingError:
+            return place.without("embedder")
+
+    def _semantic(self, place: Lookup, canonical: str, embedding: Sequence[float], least: float) -> Lookup:
+        try:
+            candidates = self._store.nearest(place.namespace, embedding, CANDIDATES)
         except StoreError:
-            return replace(missed, degraded=(*missed.degraded, "cache_index"))
-        own = next((each.entry for each in candidates if each.entry.entry_id == missed.entry_id), None)
-        if own is not None and self._live(own):  # stored since the exact tier was asked
-            return replace(missed, hit=Hit(own, CacheTier.EXACT, 1.0))
-        verdicts: list[Verdict] = []
+            return place.without("cache_index")
+        own = next((each.entry for each in candidates if each.entry.entry_id == place.entry_id), None)
+        if (hit := exact_hit(own, self._clock())) is not None:  # stored since the exact tier was asked
+            return replace(place, hit=hit)
         for candidate in candidates:
             try:
-                reason = self._refusal(candidate, canonical, min_similarity)
-                reason = reason or self._complaint(candidate, missed.entry_id)
+                reason = self._refusal(place, canonical, candidate, least)
             except StoreError:
-                return replace(missed, verdicts=tuple(verdicts), degraded=(*missed.degraded, "cache"))
-            verdicts.append(
-                Verdict(
-                    entry_id=candidate.entry.public_id,
-                    similarity=candidate.similarity,
-                    served=reason is None,
-                    reason=reason or "accepted",
-                )
-            )
+                return place.without("cache")
+            place = replace(place, verdicts=(*place.verdicts, Verdict.of(candidate, reason)))
             if reason is None:
-                hit = Hit(candidate.entry, CacheTier.SEMANTIC, candidate.similarity)
-                return replace(missed, hit=hit, verdicts=tuple(verdicts))
-        return replace(missed, verdicts=tuple(verdicts))
+                return replace(place, hit=Hit(candidate.entry, CacheTier.SEMANTIC, candidate.similarity))
+        return place
 
-    def _refusal(self, candidate: Candidate, canonical: str, min_similarity: float) -> str | None:
-        """Return why a candidate may not be served; the threshold comes first because it is the cheapest test."""
+    def _refusal(self, place: Lookup, canonical: str, candidate: Candidate, least: float) -> str | None:
+        """Return why a candidate may not be served; the cheapest tests come first, and the one that reads a table last.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
         entry, similarity = candidate.entry, candidate.similarity
-        if similarity < max(self._threshold, min_similarity):
+        if similarity < least:
             return "below the similarity threshold"
         if similarity < entry.similarity_floor:
             return "below the floor of the entry"
-        if not self._live(entry):
+        if not entry.is_live(self._clock()):
             return "expired"
-        return self._verifier.refusal(canonical, entry.prompt, similarity)
+        reason = self._verifier.refusal(canonical, entry.prompt, similarity)
+        if reason is None and self._store.is_refused(place.scope.tenant, place.entry_id, entry.entry_id):
+            return "reported as wrong"
+        return reason
 
-    def _complaint(self, candidate: Candidate, asked: str) -> str | None:
-        """Return that somebody called this pair wrong; the last test, because it is the only one that reads a table."""
-        entry = candidate.entry
-        return "reported as wrong" if self._store.is_refused(entry.namespace, asked, entry.entry_id) else None
 
-    def _live(self, entry: CacheEntry) -> bool:
-        """Tell whether an entry may still be served; DynamoDB deletes expired items only after hours."""
-        return entry.expires_at * 1000 > self._clock()
-
-    def _generation(self, tenant: str, degraded: list[str]) -> int:
-        try:
-            return self._store.generation(tenant)
-        except StoreError:
-            degraded.append("cache")
-            return 0
-
-    def _embed(self, canonical: str, degraded: list[str]) -> Sequence[float] | None:
-        """Return the embedding; None where none is at hand, or where it would not be about all of the text."""
-        try:
-            return self._embedder.embed(canonical) if self._embedder.sees(canonical) else None
-        except EmbeddingError:
-            degraded.append("embedder")
-            return None
+def _bypass(canonical: str, *, read: bool) -> CacheBypass | None:
+    if is_time_dependent(canonical):
+        return CacheBypass.TIME_DEPENDENT
+    return None if read else CacheBypass.SKIP_CACHE

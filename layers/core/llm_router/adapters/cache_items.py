@@ -26,10 +26,11 @@ def key_of(namespace: str, entry_id: str) -> dict[str, Any]:
     return {"namespace": {"S": namespace}, "entry_id": {"S": entry_id}}
 
 
-def pair_id(one: str, other: str) -> str:
-    """Return the `entry_id` of the item that keeps two prompts apart, in whatever order they are given."""
+def pair_key(tenant: str, one: str, other: str) -> tuple[str, str]:
+    """Return `namespace` and `entry_id` of the item that keeps two prompts apart, in whatever order they are given."""
     first, second = sorted((one, other))
-    return f"refused#{first}#{second}"
+    # Namespaces are hex digests, so this can never be one.
+    return f"refused#{tenant}", f"{first}#{second}"
 
 
 def decimal(value: float) -> dict[str, str]:

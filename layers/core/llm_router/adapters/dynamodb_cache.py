@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from llm_router.adapters.cache_items import FIELDS, decimal, entry_of, evicting, key_of, pair_id, storing
+from llm_router.adapters.cache_items import FIELDS, decimal, entry_of, evicting, key_of, pair_key, storing
 from llm_router.adapters.dynamodb import is_condition_failure, store_errors
 from llm_router.ports import CacheEntry, Candidate, Census
 
@@ -71,9 +71,9 @@ class DynamoCacheStore:
         update["ExpressionAttributeValues"] = {**update["ExpressionAttributeValues"], ":tenant": {"S": tenant}}
         return self._update("evicting from the cache", update)
 
-    def is_refused(self, namespace: str, asked: str, answered: str) -> bool:
-        """Whether a complaint keeps two prompts, by their entry ids in any order, from sharing an answer."""
-        return self._get(namespace, pair_id(asked, answered), ("entry_id",), consistent=True) is not None
+    def is_refused(self, tenant: str, asked: str, answered: str) -> bool:
+        """Whether a complaint of the tenant's keeps two prompts, by their entry ids, from sharing answers."""
+        return self._get(*pair_key(tenant, asked, answered), ("entry_id",), consistent=True) is not None
 
     def clear(self, tenant: str, now_ms: int) -> int:
         """Increase the number that is part of the tenant's namespaces, and return it.

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from llm_router.adapters.cache_items import decimal, evicting, key_of, pair_id
+from llm_router.adapters.cache_items import decimal, evicting, key_of, pair_key
 from llm_router.adapters.dynamodb import store_errors, to_item, transact
 from llm_router.adapters.job_items import put_usage
 from llm_router.feedback import EntryChange, Feedback
@@ -47,8 +47,8 @@ class DynamoFeedbackStore:
         said["Put"]["ConditionExpression"] = "attribute_not_exists(entry_id)"
         actions = [said, put_usage(self._usage, usage)]
         if change is not None and change.refused is not None:
-            pair = pair_id(change.refused, change.entry_id)
-            actions.append(self._put(change.namespace, pair, expires_at=expires_at))
+            pair = pair_key(feedback.tenant, change.refused, change.entry_id)
+            actions.append(self._put(*pair, expires_at=expires_at))
         if change is not None and (update := self._update(change, now_ms)) is not None:
             actions.append({"Update": update})
         return transact(self._client, "recording feedback", actions)
