@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from msgspec.structs import replace
+
 import chat.app
 import chat.wiring
 from llm_router import bootstrap
 from llm_router.adapters.onnx_embedder import OnnxEmbedder
-from llm_router.classification import RuleClassifier
+from llm_router.classification import LearnedClassifier
 from llm_router.conversations import Conversations
 from llm_router.costs import Costs
 from llm_router.models import ChatRequest, Source, new_request_id
 from llm_router.pipeline import Pipeline
 from llm_router.ports import CacheEntry
+from llm_router.remembering import RememberingEmbedder
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.settings import RoutingSettings
@@ -33,18 +36,18 @@ ASKED = {"exact hit": STORED, "semantic hit": "what's Python"}
 
 def rows() -> list[tuple[str, str]]:
     """Measure the chat handler with in-memory tables, and return pairs of a name and a readable value."""
-    pipeline = _pipeline()
-    with patch.object(chat.wiring, "pipeline", lambda: pipeline):
+    with patch.object(chat.wiring, "pipeline", _pipelines()):
         return [(name, _describe(_handler(message))) for name, message in ASKED.items()]
 
 
-def _pipeline() -> Pipeline:
+def _pipelines() -> Callable[[], Pipeline]:
+    """Return what gives a pipeline that remembers no vector of the prompt before."""
     store = FakeCacheStore()
     embedder = OnnxEmbedder(MODEL)
     jobs = FakeJobStore(bootstrap.now_ms)
     conversations = FakeConversationStore(bootstrap.now_ms)
     pipeline = Pipeline(
-        classifier=RuleClassifier(),
+        classifier=LearnedClassifier(embedder.embed),
         router=Router.from_settings(RoutingSettings()),
         cache=SemanticCache(store, embedder, threshold=0.85, clock=bootstrap.now_ms),
         conversations=Conversations(conversations, jobs.get, bootstrap.now_ms),
@@ -70,7 +73,16 @@ def _pipeline() -> Pipeline:
         expires_at=bootstrap.now_ms() // 1000 + 3600,
     )
     store.put(entry, embedder.embed(STORED))
-    return pipeline
+
+    def fresh() -> Pipeline:
+        vectors = RememberingEmbedder(embedder)
+        return replace(
+            pipeline,
+            classifier=LearnedClassifier(vectors.embed),
+            cache=SemanticCache(store, vectors, threshold=0.85, clock=bootstrap.now_ms),
+        )
+
+    return fresh
 
 
 def _handler(message: str) -> Callable[[], Any]:

@@ -6,13 +6,13 @@ holds `routing_*.jsonl` (`prompt`, `label`, `acceptable`, `source`, `trust`) and
 
 No prompt is graded by weights that were fitted on it. A prompt that the shipped weights do not know is graded by them;
 one they were fitted on (`fitted_on.txt`) is graded by weights fitted anew, the same way, on the other four of five
-seeded folds of such prompts. `learned_unseen` goes further: weights fitted without the prompt's whole source, and, as
-`core_left_out`, without any prompt of CORE.
+seeded folds of such prompts. `learned_unseen` goes further: weights fitted on the open files of the folder without the
+prompt's whole source, and, as `core_left_out`, without any prompt of CORE.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from llm_router.classification import RuleClassifier
 from llm_router.classification.expected_cost import DEFAULT_BIAS, cheapest_tier
 from llm_router.classification.weights import Head, Weights, shipped_weights
 from tests.evaluation.embedding import MODEL_DIR, Embeddings
-from tests.evaluation.metrics import auroc, calls_curve, expected_calibration_error, recovered_gap, tier_figures
+from tests.evaluation.metrics import auroc, calls_curve, expected_calibration_error, mean, recovered_gap, tier_figures
 from tests.evaluation.prompts import (
     FOLDS,
     TIERS,
@@ -37,10 +37,12 @@ from tests.evaluation.prompts import (
     read_outcomes,
 )
 from tests.evaluation.softmax_regression import Floats, chances
-from tests.evaluation.train_classifier import FITTED_ON_FILE, Reader, Tiers, fit_need, fit_tiers, scores
+from tests.evaluation.train_classifier import FITTED_ON_FILE, OPEN_LABELLED, Reader, Tiers, fit_need, fit_tiers, scores
 
 BIASES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
 OUTCOME_FIGURES = ("auroc", "apgr", "cpt50", "cpt80", "auroc_weak_fails")
+KNOWING_NOTHING = (1 / len(TIERS),) * len(TIERS)
+"""Chances where there is nothing else to fit on."""
 LEARNING_SHARES = (0.25, 0.5, 0.75)
 
 Chances = dict[int, Sequence[float]]
@@ -72,34 +74,42 @@ class Evaluation:
 
     def in_folds(self, items: Sequence[Labelled]) -> list[Sequence[float]]:
         """Return the chances of every prompt, known ones by weights of the other folds."""
-        known = [item for item in items if self.is_known(item)]
-        fold = dict(zip((item.prompt for item in known), folds([item.prompt for item in known]), strict=True))
-        return self._left_out(items, lambda item: fold[item.prompt])
+        graded = self._chances(Tiers(self._weights.tiers, self._weights.words), items)
+        known = [place for place, item in enumerate(items) if self.is_known(item)]
+        fold = dict(zip(known, folds([items[place].prompt for place in known]), strict=True))
+        for number in range(FOLDS):
+            inside = [place for place in known if fold[place] == number]
+            self._grade_anew(graded, items, inside, [items[place] for place in known if fold[place] != number])
+        return graded
 
     def by_source(self, items: Sequence[Labelled]) -> list[Sequence[float]]:
-        """Return the chances of every prompt, known ones by weights that know nothing of their source."""
-        return self._left_out(items, lambda item: item.source)
+        """Return the chances of every prompt by weights fitted on the open files without its source."""
+        graded: list[Sequence[float]] = [KNOWING_NOTHING] * len(items)
+        for source in dict.fromkeys(item.source for item in items):
+            inside = [place for place, item in enumerate(items) if item.source == source]
+            self._grade_anew(graded, items, inside, [item for item in _open(items) if item.source != source])
+        return graded
 
     def without_core(self, items: Sequence[Labelled]) -> list[Sequence[float]]:
-        """Return the chances of every prompt, those of CORE by weights that know nothing of CORE."""
-        return self._left_out(items, lambda item: item.is_core, only=True)
+        """Return the chances of the prompts of CORE by weights fitted on the open files without it."""
+        graded: list[Sequence[float]] = [KNOWING_NOTHING] * len(items)
+        inside = [place for place, item in enumerate(items) if item.is_core]
+        self._grade_anew(graded, items, inside, [item for item in _open(items) if not item.is_core])
+        return [graded[place] for place in inside]
 
-    def _left_out(
-        self, items: Sequence[Labelled], group_of: Callable[[Labelled], object], *, only: object = None
-    ) -> list[Sequence[float]]:
-        known = [place for place, item in enumerate(items) if self.is_known(item)]
-        graded = self._chances(Tiers(self._weights.tiers, self._weights.words), items)
-        groups = dict.fromkeys(group_of(items[place]) for place in known)
-        for group in groups:
-            if only is not None and group is not only:
-                continue
-            inside = [place for place in known if group_of(items[place]) == group]
-            outside = [items[place] for place in known if group_of(items[place]) != group]
+    def _grade_anew(
+        self,
+        graded: list[Sequence[float]],
+        items: Sequence[Labelled],
+        inside: Sequence[int],
+        outside: Sequence[Labelled],
+    ) -> None:
+        """Replace the chances of the prompts inside by those that a fit on the prompts outside gives."""
+        if inside and outside:
             # The temperature is one number; that of the shipped weights is kept.
             tiers = fit_tiers(outside, self._reader, divisor=self._weights.divisor)
             for place, row in zip(inside, self._chances(tiers, [items[place] for place in inside]), strict=True):
                 graded[place] = row
-        return graded
 
     def _chances(self, tiers: Tiers, items: Sequence[Labelled]) -> list[Sequence[float]]:
         rows: list[Sequence[float]] = chances(scores(tiers, [item.prompt for item in items], self._reader)).tolist()
@@ -112,6 +122,8 @@ class Evaluation:
             outcomes: Prompts.
             share: Of the known prompts of the other folds, how many are used.
         """
+        if not outcomes:
+            return []
         dense = self._reader.dense([outcome.prompt for outcome in outcomes])
         signals = _signals(self._weights.strong_needed, dense)
         known = np.array([self.is_known(outcome) for outcome in outcomes])
@@ -125,6 +137,10 @@ class Evaluation:
                 signals[there] = _signals(need, dense[there])
         result: list[float] = signals.tolist()
         return result
+
+
+def _open(items: Sequence[Labelled]) -> list[Labelled]:
+    return [item for item in items if item.file in OPEN_LABELLED]
 
 
 def _signals(need: Head, dense: Floats) -> Floats:
@@ -195,7 +211,9 @@ def evaluate(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
         "random": {"outcomes": outcome_figures(outcomes, [0.0] * len(outcomes))},
         "learned_unseen": {
             **learned_figures(items, evaluation.by_source(items), DEFAULT_BIAS),
-            "core_left_out": learned_figures(items, evaluation.without_core(items), DEFAULT_BIAS)["core"],
+            "core_left_out": learned_figures(
+                [item for item in items if item.is_core], evaluation.without_core(items), DEFAULT_BIAS
+            )["core"],
         },
         "bias": [
             {"bias": bias, **learned_figures(items, in_folds, bias)["core"], **shares(items, in_folds, bias)}
@@ -219,7 +237,7 @@ def evaluate(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
 def shares(items: Sequence[Labelled], graded: Sequence[Sequence[float]], bias: float) -> dict[str, float]:
     """Return the share of CORE that is graded into every tier."""
     tiers = [cheapest_tier(row, bias) for row, item in zip(graded, items, strict=True) if item.is_core]
-    return {tier.value: round(tiers.count(number) / len(tiers), 4) for number, tier in enumerate(TIERS)}
+    return {tier.value: mean([each == number for each in tiers]) for number, tier in enumerate(TIERS)}
 
 
 def table(report: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Figures by which a router is judged."""
 
+import math
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 
@@ -16,11 +17,11 @@ def tier_figures(items: Sequence[Labelled], graded: Sequence[int]) -> dict[str, 
     pairs = list(zip(items, graded, strict=True))
     return {
         "n": len(items),
-        "accuracy": _mean([item.label == tier for item, tier in pairs]),
-        "lenient": _mean([tier in item.acceptable for item, tier in pairs]),
+        "accuracy": mean([item.label == tier for item, tier in pairs]),
+        "lenient": mean([tier in item.acceptable for item, tier in pairs]),
         "macro_f1": macro_f1([item.label for item in items], graded),
-        "under": _mean([tier < min(item.acceptable) for item, tier in pairs]),
-        "over": _mean([tier > max(item.acceptable) for item, tier in pairs]),
+        "under": mean([tier < min(item.acceptable) for item, tier in pairs]),
+        "over": mean([tier > max(item.acceptable) for item, tier in pairs]),
     }
 
 
@@ -32,7 +33,7 @@ def macro_f1(labels: Sequence[int], graded: Sequence[int]) -> float:
         either = labels.count(tier) + graded.count(tier)
         if either:
             scores.append(2 * both / either)
-    return _mean(scores)
+    return mean(scores)
 
 
 def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> float:
@@ -43,7 +44,7 @@ def expected_calibration_error(confidences: Sequence[float], right: Sequence[boo
     bins: dict[int, list[float]] = {}
     for confidence, is_right in zip(confidences, right, strict=True):
         bins.setdefault(min(ECE_BINS - 1, int(confidence * ECE_BINS)), []).append(confidence - is_right)
-    return round(sum(abs(sum(gaps)) for gaps in bins.values()) / len(right), 4)
+    return round(sum(abs(sum(gaps)) for gaps in bins.values()) / len(right), 4) if right else math.nan
 
 
 def auroc(signals: Sequence[float], flags: Sequence[bool]) -> float | None:
@@ -97,5 +98,6 @@ def _first_share(recovered: Sequence[Point], wanted: float) -> float:
     return 1.0
 
 
-def _mean(values: Sequence[float]) -> float:
-    return round(sum(values) / len(values), 4)
+def mean(values: Sequence[float]) -> float:
+    """Return the mean to four decimals; of nothing it is not a number, which JSON shows as null."""
+    return round(sum(values) / len(values), 4) if values else math.nan

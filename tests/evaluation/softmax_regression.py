@@ -21,7 +21,7 @@ def fit_softmax(rows: Floats, targets: Floats, weights: Floats, penalties: Float
     total = weights.sum()
     inputs = np.hstack([rows, np.ones((len(rows), 1))])
     ridge = np.append(penalties, 0.0)[:, None] / total
-    step = 1 / (0.5 * np.linalg.norm(inputs * np.sqrt(weights / total)[:, None], 2) ** 2 + ridge.max())
+    step = 1 / (0.5 * _largest_curvature(inputs, weights / total) + ridge.max())
     now = ahead = np.zeros((inputs.shape[1], targets.shape[1]))
     momentum = 1.0
     for _ in range(ITERATIONS):
@@ -31,6 +31,15 @@ def fit_softmax(rows: Floats, targets: Floats, weights: Floats, penalties: Float
         ahead = later + (momentum - 1) / next_momentum * (later - now)
         now, momentum = later, next_momentum
     return now
+
+
+def _largest_curvature(inputs: Floats, weights: Floats) -> float:
+    """Return the largest eigenvalue of the weighted second moments, a little too large, by power iteration."""
+    direction, size = np.ones(inputs.shape[1]), 1.0
+    for _ in range(30):
+        direction = inputs.T @ (weights * (inputs @ (direction / np.linalg.norm(direction))))
+        size = float(np.linalg.norm(direction))
+    return 1.02 * size
 
 
 def chances(scores: Floats) -> Floats:

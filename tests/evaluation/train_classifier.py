@@ -72,7 +72,8 @@ class Reader:
 
     def dense(self, prompts: Sequence[str]) -> Floats:
         """Return embedding and numbers, one prompt a row."""
-        return np.array([[*self.read(prompt).embedding, *self.read(prompt).numbers] for prompt in prompts])
+        rows = [np.append(signals.embedding, signals.numbers) for signals in map(self.read, prompts)]
+        return np.array(rows, dtype=float)
 
 
 def vocabulary(items: Sequence[Labelled], reader: Reader) -> list[str]:

@@ -161,6 +161,21 @@ def test_report_has_the_published_shape(folder: Path) -> None:
     assert "| routing_peers | 15 | learned |" in evaluate_routing.table(report)
 
 
+def test_a_folder_may_hold_one_file_only(folder: Path) -> None:
+    """Without outcomes, CORE or other sources there are figures for what is there, and no error."""
+    reader = Reader(Embeddings(by_letters))
+    weights = train(read_labelled(folder), read_outcomes(folder), reader, "toy")
+    for path in folder.glob("*.jsonl"):
+        if path.stem != "routing_code":
+            path.unlink()
+    report = evaluate_routing.evaluate(folder, evaluate_routing.Evaluation(weights, frozenset(), reader))
+
+    assert {"n": 15, "accuracy": 1.0}.items() <= report["learned"]["all"].items()
+    assert 0 == report["learned"]["core"]["n"]
+    assert {} == report["learned"]["outcomes"]
+    assert "| core | 0 |" in evaluate_routing.table(report)
+
+
 def test_fingerprints_are_those_of_the_shipped_weights() -> None:
     """There are no more fingerprints than prompts the weights were fitted on, and nearly as many."""
     count, prompts = len(evaluate_routing.fitted_on()), sum(shipped_weights().fitted_on.values())
