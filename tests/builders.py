@@ -4,22 +4,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from llm_router.cache_entries import CacheEntry
 from llm_router.classification import Complexity
 from llm_router.costs import Costs
 from llm_router.feedback import Feedback
-from llm_router.models import (
-    Answer,
-    CacheTier,
-    ChatRequest,
-    FeedbackVerdict,
-    Generation,
-    Job,
-    JobStatus,
-    Source,
-    UsageRecord,
-)
-from llm_router.ports import CacheEntry
+from llm_router.models import Answer, CacheTier, FeedbackVerdict, Generation, Job, JobStatus, Source
 from llm_router.prompt import canonicalise, entry_id
+from llm_router.request_bodies import ChatRequest
+from llm_router.usage import UsageRecord
 from tests.fakes import NOW_MS
 from tests.loading import load_event
 

@@ -8,33 +8,27 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from llm_router.box import BoxState
+from llm_router.box import BoxSighting, BoxState
 from llm_router.breaker import Admission
+from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback, FeedbackStore
 from llm_router.jobs import is_set_aside
-from llm_router.models import Failure, Generation, Job, JobStatus, ModelCall, UsageRecord
+from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, ModelCall
 from llm_router.ports import (
     Box,
-    BoxSighting,
-    CacheEntry,
     CacheStore,
-    Candidate,
-    Census,
     Clock,
-    Conversation,
     ConversationStore,
     Embedder,
     IdempotencyStore,
-    JobInLine,
     JobStore,
     LanguageModel,
-    Rollup,
-    RollupKey,
     RollupStore,
     StatusStore,
 )
+from llm_router.usage import Rollup, RollupKey, UsageRecord
 
 NOW_MS: Final = 1_700_000_000_000
 """2023-11-14 22:13:20 UTC."""

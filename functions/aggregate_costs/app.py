@@ -11,11 +11,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from llm_router import bootstrap
 from llm_router.adapters.dynamodb import from_item
-from llm_router.models import UsageRecord
 from llm_router.observability import failures_logged
 from llm_router.ports import RollupStore
 from llm_router.rollups import counters, rollup_key
 from llm_router.settings import AggregateCostsSettings, environment, on_lambda
+from llm_router.usage import UsageRecord
 
 
 @lru_cache

@@ -7,9 +7,10 @@ from msgspec import Struct
 
 from llm_router.costs import REPORTED_BASELINES, PriceBook, usd
 from llm_router.errors import InvalidRequestError
-from llm_router.ports import Clock, Rollup, RollupStore
+from llm_router.ports import Clock, RollupStore
 from llm_router.responses import CacheStatsResponse, Period, SummaryResponse
 from llm_router.rollups import recent, total
+from llm_router.usage import Rollup
 
 MAX_DAYS: Final = 366
 DEFAULT_DAYS: Final = 30

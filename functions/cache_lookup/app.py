@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cache_lookup.wiring import inspector, take_feedback
 from llm_router import api
-from llm_router.models import CacheQuestion, FeedbackRequest
 from llm_router.observability import count_degraded
+from llm_router.request_bodies import CacheQuestion, FeedbackRequest
 from llm_router.settings import environment, on_lambda
 
 app = api.create_api()

@@ -8,7 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from chat.invoke import invoke
 from chat.wiring import ask, outlook_of, pipeline, requests
 from llm_router import api, bootstrap, idempotency
-from llm_router.models import ChatRequest, Source
+from llm_router.models import Source
+from llm_router.request_bodies import ChatRequest
 from llm_router.responses import describe, pending
 from llm_router.settings import environment, on_lambda
 

@@ -8,7 +8,8 @@ import msgspec
 from chat.wiring import ask, outlook_of
 from llm_router import api, bootstrap
 from llm_router.errors import RouterError
-from llm_router.models import DEFAULT_TENANT, ChatRequest, Source
+from llm_router.models import DEFAULT_TENANT, Source
+from llm_router.request_bodies import ChatRequest
 from llm_router.responses import ErrorBody, ErrorDetail, describe
 
 SPARE_SECONDS: Final = 2

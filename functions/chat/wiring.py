@@ -8,10 +8,11 @@ from chat.waiting import Waiter
 from llm_router import bootstrap
 from llm_router.errors import StoreError
 from llm_router.idempotency import KeyedRequests
-from llm_router.models import ChatRequest, Job, Source
+from llm_router.models import Job, Source
 from llm_router.observability import count_degraded
 from llm_router.outlook import Outlook, outlook
 from llm_router.pipeline import Pipeline
+from llm_router.request_bodies import ChatRequest
 from llm_router.requests import Requests
 from llm_router.settings import ChatSettings, environment
 

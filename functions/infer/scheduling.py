@@ -18,8 +18,8 @@ from msgspec import Struct
 from llm_router.box import BoxState, same_model
 from llm_router.errors import ConflictError, ModelError, NotFoundError, RouterError, StoreError
 from llm_router.jobs import is_set_aside
-from llm_router.models import Job, JobStatus
-from llm_router.ports import Box, Clock, JobInLine, JobStore
+from llm_router.models import Job, JobInLine, JobStatus
+from llm_router.ports import Box, Clock, JobStore
 
 PASSED_OVER_MS: Final = 60_000
 OWN_TIME_MS: Final = 540_000

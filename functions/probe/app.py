@@ -5,9 +5,10 @@ from typing import Any, Final
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from llm_router import bootstrap
+from llm_router.box import BoxSighting
 from llm_router.errors import ModelUnavailableError
 from llm_router.observability import count
-from llm_router.ports import Box, BoxSighting
+from llm_router.ports import Box
 from llm_router.settings import environment, on_lambda
 from probe.wiring import parts
 

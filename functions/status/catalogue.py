@@ -6,10 +6,9 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from llm_router.box import BoxState, InstalledModel, ResidentModel
+from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.classification.complexity import Complexity
 from llm_router.costs import ListPrice, PriceBook
-from llm_router.ports import BoxSighting
 from llm_router.routing import Router
 
 

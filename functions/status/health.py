@@ -7,8 +7,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llm_router.box import BoxSighting
 from llm_router.errors import RouterError
-from llm_router.ports import BoxSighting, Clock
+from llm_router.ports import Clock
 
 STALE_AFTER_MS: Final = 180_000
 """The probe looks every minute; three missed looks mean that nobody looks any more."""

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from llm_router.models import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
+from llm_router.request_bodies import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
 from llm_router.responses import (
     CacheStatsResponse,
     CacheStatusResponse,

@@ -14,13 +14,14 @@ import chat.app
 import chat.wiring
 from llm_router import bootstrap
 from llm_router.adapters.onnx_embedder import OnnxEmbedder
+from llm_router.cache_entries import CacheEntry
 from llm_router.classification import LearnedClassifier
 from llm_router.conversations import Conversations
 from llm_router.costs import Costs
-from llm_router.models import ChatRequest, Source, new_request_id
+from llm_router.models import Source, new_request_id
 from llm_router.pipeline import Pipeline
-from llm_router.ports import CacheEntry
 from llm_router.remembering import RememberingEmbedder
+from llm_router.request_bodies import ChatRequest
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.settings import RoutingSettings

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from infra.local.vectors import lag_searches
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
 from llm_router.adapters.job_items import SET_ASIDE_TTL_SECONDS
+from llm_router.cache_entries import Census
 from llm_router.errors import StoreError
-from llm_router.ports import CacheStore, Census
+from llm_router.ports import CacheStore
 from tests.builders import make_entry
 from tests.fakes import DIMENSIONS, NOW_MS, FakeCacheStore
 from tests.integration.conftest import Cloud

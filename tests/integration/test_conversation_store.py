@@ -6,8 +6,8 @@ from msgspec.structs import replace
 from llm_router.adapters.dynamodb_conversations import CONVERSATION_TTL_SECONDS, DynamoConversationStore
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.errors import NotFoundError, StoreError
-from llm_router.models import Turn
-from llm_router.ports import Conversation, ConversationStore
+from llm_router.models import Conversation, Turn
+from llm_router.ports import ConversationStore
 from tests.fakes import NOW_MS, FakeConversationStore, SettableClock
 from tests.integration.conftest import Cloud
 

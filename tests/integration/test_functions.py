@@ -22,8 +22,10 @@ from llm_router.adapters.onnx_embedder import OnnxEmbedder
 from llm_router.box import same_model
 from llm_router.errors import ConfigError
 from llm_router.jobs import succeeded, usage_record, utc_day
-from llm_router.models import CacheQuestion, CacheTier, UsageRecord
+from llm_router.models import CacheTier
+from llm_router.request_bodies import CacheQuestion
 from llm_router.semantic_cache import SemanticCache
+from llm_router.usage import UsageRecord
 from probe.app import lambda_handler as probe
 from status.app import lambda_handler as status
 from tests.builders import TINY, Context, body_of, http_event, make_answer, make_entry, make_job, make_usage

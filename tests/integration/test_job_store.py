@@ -10,8 +10,9 @@ from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.job_items import JOB_TTL_SECONDS, USAGE_TTL_SECONDS
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.jobs import SET_ASIDE, failed, succeeded, usage_record
-from llm_router.models import CacheTier, Failure, Job, JobStatus, Spent, UsageRecord
-from llm_router.ports import JobInLine, JobStore
+from llm_router.models import CacheTier, Failure, Job, JobInLine, JobStatus, Spent
+from llm_router.ports import JobStore
+from llm_router.usage import UsageRecord
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS, FakeJobStore, SettableClock
 from tests.integration.conftest import Cloud

@@ -14,11 +14,12 @@ from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.dynamodb_rollups import DEDUPE_TTL_SECONDS, ROLLUP_TTL_SECONDS, DynamoRollupStore
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.sqs import SqsInferenceQueue
-from llm_router.box import BoxState, InstalledModel, ResidentModel
+from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.errors import RequestTooLargeError, StoreError
 from llm_router.estimates import Pace
 from llm_router.jobs import succeeded
-from llm_router.ports import BoxSighting, Rollup, RollupKey, RollupStore, StatusStore
+from llm_router.ports import RollupStore, StatusStore
+from llm_router.usage import Rollup, RollupKey
 from tests.builders import make_answer, make_entry, make_feedback, make_job, make_usage
 from tests.fakes import NOW_MS, FakeRollupStore, FakeStatusStore, SettableClock
 from tests.integration.conftest import Cloud

@@ -24,8 +24,9 @@ from llm_router.api import (
     tenant_of,
 )
 from llm_router.errors import InvalidRequestError, RouterError
-from llm_router.models import ChatRequest, Failure, JobStatus
+from llm_router.models import Failure, JobStatus
 from llm_router.observability import logger
+from llm_router.request_bodies import ChatRequest
 from llm_router.responses import PendingResponse
 from tests.builders import Context, body_of, http_event
 

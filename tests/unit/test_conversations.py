@@ -18,8 +18,7 @@ from llm_router.conversations import (
 )
 from llm_router.errors import ConflictError, RequestTooLargeError, RouterError, StoreError
 from llm_router.jobs import cancelled, failed, succeeded
-from llm_router.models import Failure, Job, JobStatus, Turn
-from llm_router.ports import Conversation
+from llm_router.models import Conversation, Failure, Job, JobStatus, Turn
 from tests.builders import TINY, make_answer, make_job, make_request
 from tests.fakes import NOW_MS, FakeConversationStore, FakeJobStore, SettableClock
 

@@ -6,7 +6,7 @@ from llm_router import api
 from llm_router.arms import Arm
 from llm_router.classification import Classification, Complexity, Grader, RuleClassifier
 from llm_router.errors import InvalidRequestError
-from llm_router.models import ClassifyRequest
+from llm_router.request_bodies import ClassifyRequest
 from llm_router.routing import Router
 
 LARGE = "ollama/llama3.2"

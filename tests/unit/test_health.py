@@ -2,9 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from llm_router.box import BoxState
+from llm_router.box import BoxSighting, BoxState
 from llm_router.errors import EmbeddingError, StoreError
-from llm_router.ports import BoxSighting
 from status.health import STALE_AFTER_MS, Health, HealthResponse, Part, PartStatus
 from tests.fakes import NOW_MS, FakeStatusStore, SettableClock
 

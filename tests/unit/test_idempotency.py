@@ -9,9 +9,10 @@ from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, InvalidRequestError, ModelUnavailableError
 from llm_router.idempotency import KeyedRequests, body_sha256, key_of
 from llm_router.jobs import succeeded, usage_record
-from llm_router.models import ChatRequest, Job, JobStatus, Source, Turn
+from llm_router.models import Job, JobStatus, Source, Turn
 from llm_router.pipeline import Pipeline
 from llm_router.prompt import sha256_hex
+from llm_router.request_bodies import ChatRequest
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from tests.builders import COSTS, TINY, make_answer, make_request

@@ -5,12 +5,14 @@ from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
 from llm_router.jobs import feedback_record, succeeded
-from llm_router.models import CacheBypass, CacheQuestion, CacheTier, FeedbackVerdict, Turn, UsageRecord
+from llm_router.models import CacheBypass, CacheTier, FeedbackVerdict, Turn
 from llm_router.planning import Planner
+from llm_router.request_bodies import CacheQuestion
 from llm_router.responses import CacheUse
 from llm_router.rollups import counters, rollup_key
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
+from llm_router.usage import UsageRecord
 from tests.builders import TINY, make_answer, make_entry, make_job, make_usage
 from tests.fakes import (
     NOW_MS,

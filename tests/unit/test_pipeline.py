@@ -5,7 +5,8 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
-from llm_router.box import BoxState, ResidentModel, answer_limit_tokens
+from llm_router.box import BoxSighting, BoxState, ResidentModel, answer_limit_tokens
+from llm_router.cache_entries import CacheEntry
 from llm_router.classification import Complexity, LearnedClassifier, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, EmbeddingError, InvalidRequestError, ModelUnavailableError, StoreError
@@ -15,7 +16,6 @@ from llm_router.jobs import succeeded, usage_record
 from llm_router.metering import BoxMeter
 from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, Source, Turn
 from llm_router.pipeline import Pipeline
-from llm_router.ports import BoxSighting, CacheEntry
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_request

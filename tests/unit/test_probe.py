@@ -1,8 +1,7 @@
 import pytest
 
-from llm_router.box import BoxState, InstalledModel, ResidentModel
+from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.errors import ModelError, ModelUnavailableError
-from llm_router.ports import BoxSighting
 from probe.app import look
 from probe.preloading import LOAD_MS, Preloader
 from probe.wiring import note_failed_load

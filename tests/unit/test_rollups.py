@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
-from llm_router.ports import RollupKey
 from llm_router.rollups import LATENCY_BUCKETS_MS, counters, rollup_key, total
+from llm_router.usage import RollupKey
 from tests.builders import TINY, make_usage
 
 

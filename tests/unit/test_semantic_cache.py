@@ -3,9 +3,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from llm_router.models import CacheBypass, CacheQuestion, CacheTier, Turn
-from llm_router.ports import CacheEntry
+from llm_router.cache_entries import CacheEntry
+from llm_router.models import CacheBypass, CacheTier, Turn
 from llm_router.prompt import canonicalise
+from llm_router.request_bodies import CacheQuestion
 from llm_router.semantic_cache import Lookup, Scope, SemanticCache
 from tests.builders import TINY, make_entry
 from tests.fakes import NOW_MS, FakeCacheStore, FakeEmbedder, SettableClock

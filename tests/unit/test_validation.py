@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from llm_router.models import ConversationId, FeedbackVerdict, Message
+from llm_router.models import FeedbackVerdict
+from llm_router.request_bodies import ConversationId, Message
 from llm_router.validation import in_words
 
 

@@ -58,6 +58,15 @@ class BoxState(Struct, frozen=True, kw_only=True):
         return any(same_model(model, each.name) for each in self.resident)
 
 
+class BoxSighting(Struct, frozen=True, kw_only=True):
+    """What a look at the box found."""
+
+    checked_at_ms: int
+    state: BoxState | None
+    """None when the box could not be reached."""
+    reason: str | None = None
+
+
 def context_tokens(model: str) -> int:
     """Return how many tokens of prompt and answer a configured model is loaded for; the same in every call."""
     family = model.removeprefix(PROVIDER_PREFIX).partition(":")[0]

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from llm_router.box import answer_limit_tokens, context_tokens
 from llm_router.errors import ConflictError, NotFoundError, PromptTooLongError, RouterError, StoreError
 from llm_router.fallback import is_cloud
-from llm_router.models import CacheQuestion, Job, Turn
-from llm_router.ports import Clock, Conversation, ConversationStore
+from llm_router.models import Conversation, Job, Turn
+from llm_router.ports import Clock, ConversationStore
+from llm_router.request_bodies import CacheQuestion
 
 MAX_HISTORY_TOKENS: Final = 8192
 """Bound of what is kept of a conversation: about what the largest context holds beside a question and its answer."""

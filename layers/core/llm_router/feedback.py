@@ -5,9 +5,10 @@ from typing import Final, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llm_router.cache_entries import CacheEntry
 from llm_router.fallback import home
-from llm_router.models import Answer, CacheTier, FeedbackVerdict, Job, UsageRecord
-from llm_router.ports import CacheEntry
+from llm_router.models import Answer, CacheTier, FeedbackVerdict, Job
+from llm_router.usage import UsageRecord
 
 EVICTING_COMPLAINTS: Final = 3
 """So many requests that a semantic hit answered wrongly remove the entry; one is enough for its own question."""

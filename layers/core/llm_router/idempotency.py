@@ -9,10 +9,11 @@ from msgspec import Struct
 
 from llm_router.classification import Complexity
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
-from llm_router.models import ChatRequest, Job, Source
+from llm_router.models import Job, Source
 from llm_router.pipeline import Pipeline
 from llm_router.ports import IdempotencyStore
 from llm_router.prompt import sha256_hex
+from llm_router.request_bodies import ChatRequest
 
 HEADER: Final = "idempotency-key"
 _KEY = re.compile(r"[!-~]{1,255}")

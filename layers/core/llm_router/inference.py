@@ -7,12 +7,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from llm_router.answering import Answering
+from llm_router.cache_entries import CacheEntry
 from llm_router.errors import ConflictError, ModelError, StoreError
 from llm_router.estimates import Pace
 from llm_router.fallback import cloud_target, home
 from llm_router.jobs import SET_ASIDE, failed, is_set_aside, settle, succeeded, usage_record
 from llm_router.models import Failure, Generation, Job, JobStatus
-from llm_router.ports import CacheEntry, StatusStore
+from llm_router.ports import StatusStore
 from llm_router.prompt import canonicalise
 from llm_router.semantic_cache import MS_PER_HOUR
 from llm_router.work import CancelledError, EscalatedError, Work

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from llm_router.costs import Costs
 from llm_router.errors import NotFoundError
-from llm_router.models import Answer, Failure, FeedbackVerdict, Job, JobStatus, Spent, UsageRecord
+from llm_router.models import Answer, Failure, FeedbackVerdict, Job, JobStatus, Spent
 from llm_router.ports import Clock, JobStore
 from llm_router.semantic_cache import Hit
+from llm_router.usage import UsageRecord
 
 CANCELLED: Final = "cancelled"
 """Failure code of a request that ended at its caller's wish."""

@@ -1,106 +1,15 @@
-"""The shapes that cross the router's seams: requests, jobs, answers, usage records."""
+"""The shapes that cross the router's seams: jobs, what models are asked for them, and what they answer."""
 
 import re
 import uuid
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from llm_router.classification.complexity import Complexity
-from llm_router.errors import InvalidRequestError
 
-MAX_MESSAGE_CHARS: Final = 32_000
-MAX_WAIT_SECONDS: Final = 25
 DEFAULT_TENANT: Final = "default"
-
-Message = Annotated[
-    str, Meta(max_length=MAX_MESSAGE_CHARS, min_length=1, pattern=r"\S", description="What the user wrote; not blank.")
-]
-SystemPrompt = Annotated[
-    str,
-    Meta(max_length=MAX_MESSAGE_CHARS, min_length=1, pattern=r"\S", description="Instruction to the model; not blank."),
-]
-ConversationId = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$(?!\n)", description="The model also gets the turns before this one.")
-]
-ModelName = Annotated[
-    str, Meta(min_length=1, max_length=128, description="A configured model, instead of the one the grade leads to.")
-]
-MaxTokens = Annotated[int, Meta(ge=1, le=4096, description="Upper bound of the answer's length in tokens.")]
-Temperature = Annotated[float, Meta(ge=0, le=2, description="Randomness of the answer.")]
-
-
-MinSimilarity = Annotated[
-    float, Meta(ge=0, le=1, description="Least cosine similarity of a hit; less than the router's own has no effect.")
-]
-CacheTtlHours = Annotated[
-    float, Meta(gt=0, description="How long the answer may be served to others; longer than the router's own is cut.")
-]
-
-
-class CacheQuestion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The fields of a request that decide which answers it may share; body of `POST /api/v1/cache/lookup`."""
-
-    message: Message
-    conversation_id: ConversationId | None = None
-    force_model: ModelName | None = None
-    system_prompt: SystemPrompt | None = None
-    max_tokens: MaxTokens | None = None
-    temperature: Temperature | None = None
-    min_similarity: MinSimilarity | None = None
-
-    @property
-    def chars(self) -> int:
-        """Length of what the model has to read."""
-        return len(self.message) + len(self.system_prompt or "")
-
-
-class ChatRequest(CacheQuestion, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Body of `POST /api/v1/chat`."""
-
-    skip_cache: Annotated[bool, Meta(description="Do not answer from the cache; the answer is still stored.")] = False
-    no_store: Annotated[bool, Meta(description="Do not store the answer; it may still come from the cache.")] = False
-    cache_ttl_hours: CacheTtlHours | None = None
-    wait_seconds: Annotated[
-        float, Meta(ge=0, le=MAX_WAIT_SECONDS, description="How long to wait before 202 answers instead.")
-    ] = MAX_WAIT_SECONDS
-
-
-class FeedbackVerdict(StrEnum):
-    """What a caller says of an answer."""
-
-    WRONG = "wrong"
-    RIGHT = "right"
-
-
-class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST /api/v1/feedback`."""
-
-    request_id: Annotated[str, Meta(max_length=64, description="The `request_id` of the answer.")]
-    verdict: FeedbackVerdict
-    comment: Annotated[str, Meta(max_length=2000, description="For people; kept for a year, never logged.")] | None = (
-        None
-    )
-
-
-class ClassifyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST /api/v1/classify`: one message, or several."""
-
-    message: Message | None = None
-    messages: Annotated[tuple[Message, ...], Meta(min_length=1, max_length=100)] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse neither and both.
-
-        Raises:
-            InvalidRequestError: there is not exactly one of the two.
-        """
-        if (self.message is None) == (self.messages is None):
-            rule = "is required, or `messages`" if self.message is None else "must not come with `messages`"
-            raise InvalidRequestError(rule, field="message")
-
-
 _REQUEST_ID = re.compile(r"req_[0-9a-f]{32}")
 
 
@@ -152,6 +61,13 @@ class Source(StrEnum):
     HTTP = "http"
     SQS = "sqs"
     INVOKE = "invoke"
+
+
+class FeedbackVerdict(StrEnum):
+    """What a caller says of an answer."""
+
+    WRONG = "wrong"
+    RIGHT = "right"
 
 
 class Turn(Struct, frozen=True, array_like=True):
@@ -316,33 +232,27 @@ class Job(Struct, frozen=True, kw_only=True):
         return max(0, self.finished_at_ms - self.created_at_ms) if self.finished_at_ms is not None else 0
 
 
-class UsageRecord(Struct, frozen=True, kw_only=True):
-    """What one finished request used, or what its caller said of it: no prompt and no answer in it. Append-only."""
+class JobInLine(Struct, frozen=True, kw_only=True):
+    """What is known of a job that waits or runs, without reading the job."""
 
-    request_id: str
-    tenant: str
-    day: str
-    """UTC day the request finished, `YYYY-MM-DD`."""
-    finished_at_ms: int
-    status: JobStatus
-    source: Source
-    complexity: Complexity
+    job_id: str
     model: str
-    arm: str = "default"
-    tier: CacheTier | None = None
-    joined: bool = False
-    """Whether the answer was generated for an equal request that came first."""
-    fallback: bool = False
-    """Whether another model than the one the question was meant for answered."""
-    tokens_estimated: bool = False
-    """Whether the cloud did not tell the tokens, and they were estimated from the length of the texts."""
-    refusal: str | None = None
-    """Why the nearest stored answer was not served."""
-    verdict: FeedbackVerdict | None = None
-    """Present in the second record of a request, which counts what was said of the answer and nothing else."""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    busy_ms: int = 0
-    latency_ms: int = 0
-    actual_nano_usd: int = 0
-    baseline_nano_usd: int = 0
+    created_at_ms: int
+    expected_ms: int | None = None
+    """How long its answer is expected to take, its model being in memory; None when nobody knows."""
+    started_at_ms: int | None = None
+    """None while nobody has begun it."""
+
+
+class Conversation(Struct, frozen=True, kw_only=True):
+    """What is kept of a conversation; before its first request, and a day after its last, nothing but its name."""
+
+    tenant: str
+    conversation_id: str
+    turns: tuple[Turn, ...] = ()
+    """Oldest first; the turn of `last_job` is not yet in it."""
+    last_job: str | None = None
+    """The request that came last, wherever it stands; None when it could not be stored."""
+    claims: int = 0
+    """How many requests there have been, which tells two states apart."""
+    claimed_at_ms: int = 0

@@ -8,8 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llm_router.errors import NotFoundError, StoreError
-from llm_router.models import Job, JobStatus
-from llm_router.ports import JobInLine, JobStore, StatusStore
+from llm_router.models import Job, JobInLine, JobStatus
+from llm_router.ports import JobStore, StatusStore
 
 COUNTED: Final = 100
 """How far the line is looked at: one query of an index, about 20 KB."""

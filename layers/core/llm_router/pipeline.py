@@ -12,10 +12,11 @@ from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelUnavailableError, StoreError
 from llm_router.fallback import cloud_target, is_cloud
 from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record
-from llm_router.models import ChatRequest, Failure, Job, Source
+from llm_router.models import Conversation, Failure, Job, Source
 from llm_router.outlook import with_expectation
 from llm_router.planning import Planner, new_job
-from llm_router.ports import Classifier, Clock, Conversation, Dispatch, JobStore, StatusStore
+from llm_router.ports import Classifier, Clock, Dispatch, JobStore, StatusStore
+from llm_router.request_bodies import ChatRequest
 from llm_router.requests import Requests
 from llm_router.routing import Router
 from llm_router.semantic_cache import Hit, Lookup, SemanticCache

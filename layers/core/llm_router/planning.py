@@ -7,9 +7,10 @@ from llm_router.arms import unit_of
 from llm_router.box import answer_limit_tokens
 from llm_router.classification import Classification
 from llm_router.conversations import Conversations, fitting
-from llm_router.models import CacheBypass, CacheQuestion, ChatRequest, Job, JobStatus, Source, Target, Turn
-from llm_router.ports import Classifier, Conversation
+from llm_router.models import CacheBypass, Conversation, Job, JobStatus, Source, Target, Turn
+from llm_router.ports import Classifier
 from llm_router.prompt import canonicalise, sha256_hex
+from llm_router.request_bodies import CacheQuestion, ChatRequest
 from llm_router.routing import Route, Router
 from llm_router.semantic_cache import Lookup
 

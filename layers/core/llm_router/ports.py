@@ -3,12 +3,12 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
-from llm_router.box import BoxState
+from llm_router.box import BoxSighting, BoxState
+from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.classification import Classification
 from llm_router.estimates import Pace
-from llm_router.models import Failure, Generation, Job, ModelCall, Turn, UsageRecord
+from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, ModelCall
+from llm_router.usage import Rollup, RollupKey, UsageRecord
 
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
@@ -88,54 +88,6 @@ class Box(Protocol):
         """
 
 
-class CacheEntry(Struct, frozen=True, kw_only=True):
-    """A stored answer."""
-
-    tenant: str
-    namespace: str
-    entry_id: str
-    prompt: str
-    """Canonical form of the prompt that was answered."""
-    answer: str
-    model: str
-    input_tokens: int
-    output_tokens: int
-    similarity_floor: float = 0.0
-    """A semantic hit on this entry needs at least this cosine similarity."""
-    complaints: int = 0
-    """How many callers found the answer wrong for their question; searches do not bring it."""
-    created_at_ms: int
-    """When its generation began."""
-    expires_at: int
-    """Epoch seconds."""
-
-    @property
-    def public_id(self) -> str:
-        """Return the id that callers see: an entry's key alone would not tell its namespace."""
-        return f"{self.namespace}.{self.entry_id}"
-
-    def is_live(self, now_ms: int) -> bool:
-        """Tell whether it may still be served; DynamoDB deletes expired items only after hours."""
-        return self.expires_at * 1000 > now_ms
-
-
-class Census(Struct, frozen=True, kw_only=True):
-    """What a tenant's cache holds."""
-
-    entries: int
-    """Stored answers that could be served now."""
-    complete: bool
-    """False when there were too many to count them all."""
-    oldest_created_at_ms: int | None
-
-
-class Candidate(Struct, frozen=True):
-    """An entry near a question, with its cosine similarity."""
-
-    entry: CacheEntry
-    similarity: float
-
-
 class CacheStore(Protocol):
     """Keeps answers by exact key and by vector. Every method raises StoreError when the store fails."""
 
@@ -173,18 +125,6 @@ class CacheStore(Protocol):
 
     def census(self, tenant: str, now_ms: int) -> Census:
         """Count the entries stored since the tenant's cache was last cleared that have not expired."""
-
-
-class JobInLine(Struct, frozen=True, kw_only=True):
-    """What is known of a job that waits or runs, without reading the job."""
-
-    job_id: str
-    model: str
-    created_at_ms: int
-    expected_ms: int | None = None
-    """How long its answer is expected to take, its model being in memory; None when nobody knows."""
-    started_at_ms: int | None = None
-    """None while nobody has begun it."""
 
 
 class JobStore(Protocol):
@@ -285,20 +225,6 @@ class IdempotencyStore(Protocol):
         """
 
 
-class Conversation(Struct, frozen=True, kw_only=True):
-    """What is kept of a conversation; before its first request, and a day after its last, nothing but its name."""
-
-    tenant: str
-    conversation_id: str
-    turns: tuple[Turn, ...] = ()
-    """Oldest first; the turn of `last_job` is not yet in it."""
-    last_job: str | None = None
-    """The request that came last, wherever it stands; None when it could not be stored."""
-    claims: int = 0
-    """How many requests there have been, which tells two states apart."""
-    claimed_at_ms: int = 0
-
-
 class ConversationStore(Protocol):
     """Keeps conversations for a day after their last request. Every method raises StoreError when the store fails."""
 
@@ -318,38 +244,20 @@ class ConversationStore(Protocol):
 class RollupStore(Protocol):
     """Keeps counters by tenant, day and dimensions."""
 
-    def add(self, event_id: str, key: "RollupKey", counters: Mapping[str, int]) -> bool:
+    def add(self, event_id: str, key: RollupKey, counters: Mapping[str, int]) -> bool:
         """Add counters exactly once per event; return False when the event was counted before."""
 
-    def day(self, tenant: str, day: str) -> "Sequence[Rollup]":
+    def day(self, tenant: str, day: str) -> Sequence[Rollup]:
         """Return all rollups of one tenant and UTC day."""
-
-
-class RollupKey(Struct, frozen=True, order=True):
-    """What one row of counters is about."""
-
-    tenant: str
-    day: str
-    model: str
-    complexity: str
-    arm: str
-    source: str
-
-
-class Rollup(Struct, frozen=True):
-    """One row of counters."""
-
-    key: RollupKey
-    counters: Mapping[str, int]
 
 
 class StatusStore(Protocol):
     """Keeps what is known of the box. Every method raises StoreError when the store fails."""
 
-    def put_box(self, sighting: "BoxSighting") -> None:
+    def put_box(self, sighting: BoxSighting) -> None:
         """Replace the last known state of the box."""
 
-    def box(self) -> "BoxSighting | None":
+    def box(self) -> BoxSighting | None:
         """Return the last known state of the box; None before the first look."""
 
     def pace(self, model: str) -> Pace | None:
@@ -360,12 +268,3 @@ class StatusStore(Protocol):
 
         Of two workers who read, learn and write at once, one's generation is lost: rolling figures do without it.
         """
-
-
-class BoxSighting(Struct, frozen=True, kw_only=True):
-    """What a look at the box found."""
-
-    checked_at_ms: int
-    state: BoxState | None
-    """None when the box could not be reached."""
-    reason: str | None = None

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from llm_router.models import JobStatus, UsageRecord
-from llm_router.ports import Rollup, RollupKey, RollupStore
+from llm_router.models import JobStatus
+from llm_router.ports import RollupStore
+from llm_router.usage import Rollup, RollupKey, UsageRecord
 
 LATENCY_BUCKETS_MS: Final = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 240_000)
 """Upper bounds, inclusive; slower requests fall into `latency_ms_inf`."""

@@ -11,11 +11,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llm_router.cache_entries import CacheEntry, Candidate
 from llm_router.errors import EmbeddingError, StoreError
 from llm_router.freshness import is_time_dependent
-from llm_router.models import CacheBypass, CacheQuestion, CacheTier, Turn
-from llm_router.ports import CacheEntry, CacheStore, Candidate, Clock, Embedder
+from llm_router.models import CacheBypass, CacheTier, Turn
+from llm_router.ports import CacheStore, Clock, Embedder
 from llm_router.prompt import entry_id, sha256_hex
+from llm_router.request_bodies import CacheQuestion
 
 CANDIDATES: Final = 5
 MS_PER_HOUR: Final = 3_600_000

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from llm_router.adapters.dynamodb import from_item, to_item
+from llm_router.cache_entries import CacheEntry
 from llm_router.errors import StoreError
-from llm_router.ports import CacheEntry
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import UpdateTypeDef

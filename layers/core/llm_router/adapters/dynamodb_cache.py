@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from llm_router.adapters.cache_items import FIELDS, decimal, entry_of, evicting, key_of, pair_key, storing
 from llm_router.adapters.dynamodb import is_condition_failure, store_errors
-from llm_router.ports import CacheEntry, Candidate, Census
+from llm_router.cache_entries import CacheEntry, Candidate, Census
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -6,8 +6,8 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from llm_router.adapters.dynamodb import from_item, is_condition_failure, store_errors, to_item
-from llm_router.models import Turn
-from llm_router.ports import Clock, Conversation
+from llm_router.models import Conversation, Turn
+from llm_router.ports import Clock
 from llm_router.prompt import sha256_hex
 
 if TYPE_CHECKING:

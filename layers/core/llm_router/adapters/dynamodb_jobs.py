@@ -16,8 +16,9 @@ from llm_router.adapters.job_items import (
     put_usage,
 )
 from llm_router.errors import ConflictError, StoreError
-from llm_router.models import Job, JobStatus, UsageRecord
-from llm_router.ports import Clock, JobInLine
+from llm_router.models import Job, JobInLine, JobStatus
+from llm_router.ports import Clock
+from llm_router.usage import UsageRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_router.adapters.dynamodb import store_errors, transact
-from llm_router.ports import Clock, Rollup, RollupKey
+from llm_router.ports import Clock
+from llm_router.usage import Rollup, RollupKey
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from llm_router.adapters.dynamodb import store_errors
+from llm_router.box import BoxSighting
 from llm_router.errors import StoreError
 from llm_router.estimates import Pace
-from llm_router.ports import BoxSighting
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

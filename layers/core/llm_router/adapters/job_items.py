@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from llm_router.adapters.dynamodb import from_item, to_item
 from llm_router.errors import RequestTooLargeError
-from llm_router.models import Answer, Failure, Job, JobStatus, Spent, UsageRecord
-from llm_router.ports import JobInLine
+from llm_router.models import Answer, Failure, Job, JobInLine, JobStatus, Spent
+from llm_router.usage import UsageRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef

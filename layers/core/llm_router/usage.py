@@ -1,0 +1,58 @@
+"""What a finished request used, and the counters that such records are added to."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from llm_router.classification.complexity import Complexity
+from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
+
+
+class UsageRecord(Struct, frozen=True, kw_only=True):
+    """What one finished request used, or what its caller said of it: no prompt and no answer in it. Append-only."""
+
+    request_id: str
+    tenant: str
+    day: str
+    """UTC day the request finished, `YYYY-MM-DD`."""
+    finished_at_ms: int
+    status: JobStatus
+    source: Source
+    complexity: Complexity
+    model: str
+    arm: str = "default"
+    tier: CacheTier | None = None
+    joined: bool = False
+    """Whether the answer was generated for an equal request that came first."""
+    fallback: bool = False
+    """Whether another model than the one the question was meant for answered."""
+    tokens_estimated: bool = False
+    """Whether the cloud did not tell the tokens, and they were estimated from the length of the texts."""
+    refusal: str | None = None
+    """Why the nearest stored answer was not served."""
+    verdict: FeedbackVerdict | None = None
+    """Present in the second record of a request, which counts what was said of the answer and nothing else."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    busy_ms: int = 0
+    latency_ms: int = 0
+    actual_nano_usd: int = 0
+    baseline_nano_usd: int = 0
+
+
+class RollupKey(Struct, frozen=True, order=True):
+    """What one row of counters is about."""
+
+    tenant: str
+    day: str
+    model: str
+    complexity: str
+    arm: str
+    source: str
+
+
+class Rollup(Struct, frozen=True):
+    """One row of counters."""
+
+    key: RollupKey
+    counters: Mapping[str, int]
