@@ -7,15 +7,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from llm_router.answering import Answering
-from llm_router.cache_entries import CacheEntry
 from llm_router.errors import ConflictError, ModelError, StoreError
 from llm_router.estimates import Pace
-from llm_router.fallback import cloud_target, home
+from llm_router.fallback import cloud_target
 from llm_router.jobs import SET_ASIDE, failed, is_set_aside, settle, succeeded, usage_record
+from llm_router.keeping import entry_of
 from llm_router.models import Failure, Generation, Job, JobStatus
 from llm_router.ports import StatusStore
-from llm_router.prompt import canonicalise
-from llm_router.semantic_cache import MS_PER_HOUR
 from llm_router.work import CancelledError, EscalatedError, Work
 
 MAX_STARTS: Final = 5
@@ -147,30 +145,10 @@ class InferenceRunner(Answering, frozen=True, kw_only=True):
             self.on_store_error(error)
 
     def _remember(self, job: Job) -> None:
-        """Store the answer, unless its caller forbids it, or it is cut or empty and must not be given twice."""
-        answer = job.answer
-        if job.no_store or answer is None or answer.tier is not None:
+        """Store the answer where others may find it, if they may."""
+        entry = entry_of(job, self.cache_ttl_hours)
+        if entry is None:
             return
-        if answer.done_reason != "stop" or not answer.text.strip():
-            return
-        namespace = home(job, answer)
-        if namespace is None:
-            return
-        now_ms = job.finished_at_ms or self.clock()
-        ttl_hours = min(self.cache_ttl_hours, job.cache_ttl_hours or self.cache_ttl_hours)
-        entry = CacheEntry(
-            tenant=job.tenant,
-            namespace=namespace,
-            entry_id=job.entry_id,
-            prompt=canonicalise(job.prompt),
-            answer=answer.text,
-            model=answer.model,
-            input_tokens=answer.input_tokens,
-            output_tokens=answer.output_tokens,
-            # By its beginning: of two generations for one question the later one knows more, however long it took.
-            created_at_ms=job.created_at_ms if job.started_at_ms is None else job.started_at_ms,
-            expires_at=int((now_ms + ttl_hours * MS_PER_HOUR) // 1000),
-        )
         try:
             self.cache.put(entry, job.embedding)
         except StoreError as error:

@@ -20,7 +20,6 @@ from llm_router.prompt import entry_id, sha256_hex
 from llm_router.request_bodies import CacheQuestion
 
 CANDIDATES: Final = 5
-MS_PER_HOUR: Final = 3_600_000
 _NOT_OF_A_CODE: Final = re.compile(r"[^a-z0-9]+")
 
 
