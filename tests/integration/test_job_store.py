@@ -414,6 +414,23 @@ def test_hand_over_alone(store: JobStore) -> None:
     assert store.hand_over(make_job()) is None
 
 
+def test_handing_over_that_the_sdk_repeats(cloud: Cloud, clock: SettableClock) -> None:
+    """An heir whose promotion was written, and not heard of, is the heir all the same, and nobody else is."""
+
+    class Deaf(DynamoJobStore):
+        def _promote(self, job: Job, heir: str) -> bool:
+            """Write twice, as an SDK that lost the first answer."""
+            super()._promote(job, heir)
+            return super()._promote(job, heir)
+
+    store = Deaf(cloud.dynamodb, job_table="JobTable", usage_table="UsageTable", clock=clock)
+    for name in ("one", "two", "three"):
+        store.open(make_job(name))
+
+    assert "three" == store.hand_over(make_job("one")) == store.leader(make_job("two"))
+    assert ["two"] == store.followers(make_job("three"))
+
+
 def test_writes_that_the_sdk_repeats(store: JobStore) -> None:
     """Storing and starting a job may be repeated, as by an SDK that lost the first answer, and mean the same."""
     job = make_job()

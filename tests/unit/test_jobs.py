@@ -161,6 +161,23 @@ def test_latecomer() -> None:
     assert store.open(make_job("next"))
 
 
+def test_latecomers_do_not_have_the_others_told_again() -> None:
+    """Who has been told is not looked at again when somebody else comes late."""
+
+    class CountingStore(LatecomerStore):
+        def get(self, job_id: str) -> Job:
+            """Note who is looked at."""
+            looked_at.append(job_id)
+            return super().get(job_id)
+
+    looked_at: list[str] = []
+    store = CountingStore(SettableClock(), make_job("late"))
+    leader = lead(store, "one", "two")
+    settle(store, leader, SettableClock())
+
+    assert ["one", "two", "late"] == looked_at
+
+
 def test_expired_follower() -> None:
     """A follower that a dead leader left behind and that has expired since does not keep the flight open."""
     clock = SettableClock()

@@ -12,12 +12,14 @@ from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, EmbeddingError, InvalidRequestError, ModelUnavailableError, StoreError
 from llm_router.estimates import Pace
 from llm_router.inference import InferenceRunner
-from llm_router.jobs import succeeded, usage_record
+from llm_router.jobs import cancelled, succeeded, usage_record
 from llm_router.metering import BoxMeter
-from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, Source, Turn
+from llm_router.models import CacheBypass, CacheTier, Failure, Job, JobStatus, Source, Turn
 from llm_router.pipeline import Pipeline
+from llm_router.requests import OVERDUE_MS
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
+from llm_router.usage import UsageRecord
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_request
 from tests.fakes import (
     NOW_MS,
@@ -193,8 +195,11 @@ def test_joining_a_flight_whose_worker_died_at_its_end() -> None:
     world.jobs.finish(finished, usage_record(finished))
     late = world.submit()
 
-    assert JobStatus.SUCCEEDED is late.status is world.jobs.get(follower.job_id).status
-    assert [False, True, True] == [world.jobs.usage[job.job_id].joined for job in (leader, follower, late)]
+    world.clock.advance(OVERDUE_MS)
+    later = world.submit()
+
+    assert [JobStatus.SUCCEEDED] * 3 == [late.status, later.status, world.jobs.get(follower.job_id).status]
+    assert [False, True, True, True] == [world.jobs.usage[job.job_id].joined for job in (leader, follower, late, later)]
     assert [leader.job_id] == world.dispatched
     assert world.jobs.leader(late) is None
 
@@ -312,6 +317,65 @@ def test_answer_stored_between_look_and_claim() -> None:
     assert ["req_1"] == list(jobs.usage)
     assert [] == world.dispatched
     assert jobs.open(replace(job, job_id="next"))
+
+
+def begun_by_a_worker(jobs: FakeJobStore, name: str = "req_1") -> None:
+    """Let somebody join a request that a worker has taken up meanwhile."""
+    jobs.open(replace(jobs.get(name), job_id="joined"))
+    jobs.start(name, worker="w", lease_until_ms=NOW_MS + 1_000)
+
+
+def test_answer_stored_while_a_worker_began() -> None:
+    """Who finds the answer when a worker has begun already leaves the request, and who joined it, to the worker."""
+
+    class SlowStore(FakeJobStore):
+        def open(self, job: Job) -> bool:
+            """Open a job, just after another worker stored the answer."""
+            world.store.put(entry_of(job), job.embedding)
+            return super().open(job)
+
+        def finish(self, job: Job, usage: UsageRecord) -> bool:
+            """Finish a job, just after a worker took it up."""
+            begun_by_a_worker(self)
+            return super().finish(job, usage)
+
+    jobs = SlowStore(SettableClock())
+    world = World(jobs=jobs)
+    job = world.submit()
+
+    assert [JobStatus.RUNNING, JobStatus.QUEUED] == [job.status, jobs.get("joined").status]
+    assert job.job_id == jobs.leader(job)
+
+
+def test_message_that_arrived_all_the_same() -> None:
+    """When the queue took the message and its answer was lost, the request is on its way, and so is who joined it."""
+
+    def send(job_id: str) -> None:
+        begun_by_a_worker(world.jobs, job_id)
+        raise StoreError("no answer")
+
+    world = World(send)
+    job = world.submit()
+
+    assert [JobStatus.RUNNING, JobStatus.QUEUED] == [job.status, world.jobs.get("joined").status]
+    assert job.job_id == world.jobs.leader(job)
+
+
+def test_cancelled_while_it_could_not_be_queued() -> None:
+    """When a request that the queue refuses has been cancelled meanwhile, who joined it takes the lead, and is sent."""
+
+    def send(job_id: str) -> None:
+        world.dispatched.append(job_id)
+        if len(world.dispatched) == 1:
+            world.jobs.open(replace(world.jobs.get(job_id), job_id="joined"))
+            ended = cancelled(world.jobs.get(job_id), Failure(code="cancelled", message="x"), NOW_MS)
+            world.jobs.finish(ended, usage_record(ended))
+            raise StoreError("the queue is gone")
+
+    world = World(send)
+
+    assert JobStatus.CANCELLED is world.submit().status
+    assert ["req_1", "joined"] == world.dispatched
 
 
 @pytest.mark.parametrize("part", ["generation", "get", "nearest"])

@@ -9,7 +9,7 @@ from llm_router.usage import UsageRecord
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS, FakeJobStore, SettableClock
 
-ONE, TWO, THREE = (f"req_{digit * 32}" for digit in "123")
+ONE, TWO, THREE, FOUR, FIVE = (f"req_{digit * 32}" for digit in "12345")
 
 
 class World:
@@ -26,6 +26,11 @@ class World:
     def start(self, name: str = ONE) -> Job:
         """Let a worker take a job up."""
         return self.jobs.start(name, worker="w", lease_until_ms=self.clock() + 1_000)
+
+    def join(self, name: str) -> str:
+        """Let one more request join."""
+        assert not self.jobs.open(make_job(name))
+        return name
 
     def statuses(self, *names: str) -> list[JobStatus]:
         """Return where requests stand."""
@@ -87,6 +92,22 @@ def test_worker_that_died_before_telling_others() -> None:
 
     assert JobStatus.SUCCEEDED is world.requests.look(TWO, "default").status
     assert world.jobs.usage[TWO].joined
+
+
+def test_looks_while_a_worker_tells_many() -> None:
+    """Who looks while a worker tells those who joined takes his own answer and leaves the others to it, for a while."""
+    world = World(ONE, TWO, THREE)
+    job = world.start()
+    finished = succeeded(job, make_answer(), NOW_MS)
+    world.jobs.finish(finished, usage_record(finished))
+    world.requests.look(TWO, "default")
+    soon = world.statuses(TWO, THREE)
+    world.clock.advance(OVERDUE_MS)
+    late = world.requests.look(world.join(FOUR), "default").status
+
+    assert [JobStatus.SUCCEEDED, JobStatus.QUEUED] == soon
+    assert [JobStatus.SUCCEEDED] * 2 == [late, *world.statuses(THREE)]
+    assert world.jobs.open(make_job(FIVE))
 
 
 def test_worker_that_died_before_passing_a_cancelled_request_on() -> None:

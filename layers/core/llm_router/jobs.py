@@ -117,17 +117,25 @@ def settle(store: JobStore, leader: Job, clock: Clock) -> str | None:
         The next leader, which the caller has to get going, when this one was cancelled, nobody else's wish, or set
         aside, so that those who still ask need not wait for the operator.
     """
-    is_alone = leader.status is JobStatus.CANCELLED or is_set_aside(leader)
+    is_alone = ended_alone(leader)
     closed = leader.flight is None
+    told: set[str] = set()
     while not closed:
         followers = store.followers(leader)
         if is_alone and (heir := store.hand_over(leader)) is not None:
             return heir
         # Who still waits after that has been handed over by somebody else in between.
         for job_id in () if is_alone else followers:
-            _settle_follower(store, job_id, leader, clock)
+            if job_id not in told:
+                tell(store, job_id, leader, clock)
+        told.update(followers)
         closed = store.close_flight(leader, followers=followers)
     return None
+
+
+def ended_alone(leader: Job) -> bool:
+    """Whether a request ended in a way that those who joined it do not share."""
+    return leader.status is JobStatus.CANCELLED or is_set_aside(leader)
 
 
 def utc_day(epoch_ms: int) -> str:
@@ -135,7 +143,8 @@ def utc_day(epoch_ms: int) -> str:
     return datetime.fromtimestamp(epoch_ms / 1000, tz=UTC).date().isoformat()
 
 
-def _settle_follower(store: JobStore, job_id: str, leader: Job, clock: Clock) -> None:
+def tell(store: JobStore, job_id: str, leader: Job, clock: Clock) -> None:
+    """Finish one request that joined a finished one; changes nothing when it has ended before, or has expired."""
     try:
         follower = store.get(job_id)
     except NotFoundError:

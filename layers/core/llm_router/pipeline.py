@@ -11,7 +11,7 @@ from llm_router.conversations import Conversations
 from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelUnavailableError, StoreError
 from llm_router.fallback import cloud_target, is_cloud
-from llm_router.jobs import answer_from_cache, failed, settle, succeeded, usage_record
+from llm_router.jobs import answer_from_cache, failed, succeeded, usage_record
 from llm_router.models import Conversation, Failure, Job, Source
 from llm_router.outlook import with_expectation
 from llm_router.planning import Planner, new_job
@@ -113,10 +113,10 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             send(job.job_id)
         except StoreError:
             failure = Failure(code=StoreError.code, message="the request could not be queued")
-            ended = self._finish(failed(job, failure, self.clock()))
-            if ended.answer is None:
+            lost = failed(job, failure, self.clock())
+            if (kept := self._finish(lost)) is lost:
                 raise
-            return ended  # inline inference answered it, and only what comes after the answer failed
+            return kept  # the message arrived all the same, or inline inference failed after the request's end
         return job
 
     def _with_stored_answer(self, job: Job, hit: Hit, *, fallback: str | None = None) -> Job:
@@ -128,6 +128,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         return finished
 
     def _finish(self, job: Job) -> Job:
-        ended = job if self.jobs.finish(job, usage_record(job)) else self.jobs.get(job.job_id)
-        settle(self.jobs, ended, self.clock)
-        return ended
+        """Write a job's end, and return it, or the job as a worker that was quicker has it."""
+        stands = job if self.jobs.finish(job, usage_record(job)) else self.jobs.get(job.job_id)
+        if stands.status.finished:
+            Requests(self.jobs, self.dispatch, self.clock).pass_on(stands)
+        return stands

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.fallback import is_for_cloud
-from llm_router.jobs import CANCELLED, cancelled, settle, usage_record
+from llm_router.jobs import CANCELLED, cancelled, ended_alone, settle, tell, usage_record
 from llm_router.models import Failure, Job, JobStatus, is_request_id
 from llm_router.ports import Clock, Dispatch, JobStore
 
@@ -61,7 +61,7 @@ class Requests(Struct, frozen=True):
         ended = cancelled(job, failure, self.clock())
         if not self.jobs.finish(ended, usage_record(ended)):
             return self.jobs.request_cancel(job_id)  # a worker took it up in between
-        self._pass_on(ended)
+        self.pass_on(ended)
         return ended
 
     def revive(self, job: Job) -> Job:
@@ -70,14 +70,35 @@ class Requests(Struct, frozen=True):
             return job
         leader = self._leader(job)
         if leader.status.finished:
-            # The worker died after the answer, before it told those who had joined.
-            self._pass_on(leader)
+            self._tell(job, leader)
             return self.jobs.get(job.job_id)
         waited_ms = self.clock() - leader.created_at_ms
         is_overdue = leader.status in {JobStatus.QUEUED, JobStatus.ESCALATED} and waited_ms >= OVERDUE_MS
         if is_overdue or self._is_abandoned(leader):
             self._dispatch_again(leader)
         return job
+
+    def pass_on(self, ended: Job) -> None:
+        """Tell who joined; let the next of them have the answer when this one was cancelled."""
+        heir = settle(self.jobs, ended, self.clock)
+        if heir is not None:
+            self._send(replace(self.jobs.get(heir), escalated=ended.escalated))
+
+    def _tell(self, job: Job, leader: Job) -> None:
+        """Tell a request that the one it joined has ended; its worker is about to, or died before it could.
+
+        The others are told when nobody else has done so in a while: many who look, and a worker that tells, would all
+        write the same items and hold each other up.
+        """
+        if ended_alone(leader):
+            self.pass_on(leader)
+            return
+        tell(self.jobs, job.job_id, leader, self.clock)
+        overdue_ms = self.clock() - OVERDUE_MS
+        if (leader.finished_at_ms or 0) <= overdue_ms and self.jobs.claim_redispatch(
+            leader.job_id, not_since_ms=overdue_ms
+        ):
+            self.pass_on(leader)
 
     def _leader(self, job: Job) -> Job:
         leader = self.jobs.leader(job)
@@ -89,12 +110,6 @@ class Requests(Struct, frozen=True):
     def _dispatch_again(self, job: Job) -> None:
         if self.jobs.claim_redispatch(job.job_id, not_since_ms=self.clock() - OVERDUE_MS):
             self._send(job)
-
-    def _pass_on(self, ended: Job) -> None:
-        """Tell who joined; let the next of them have the answer when this one was cancelled."""
-        heir = settle(self.jobs, ended, self.clock)
-        if heir is not None:
-            self._send(replace(self.jobs.get(heir), escalated=ended.escalated))
 
     def _send(self, job: Job) -> None:
         """Have a job run where it belongs."""

@@ -27,8 +27,8 @@ class DynamoFlights(DynamoJobReader):
         """Make the first unfinished request that joined this one the leader; return its id, or None."""
         for heir in self.followers(job):
             item = self._get(heir)
-            if item and not JobStatus(item["status"]["S"]).finished and self._promote(job, heir):
-                return heir
+            if item and not JobStatus(item["status"]["S"]).finished:
+                return heir if self._promote(job, heir) else None
         return None
 
     def followers(self, job: Job) -> Sequence[str]:
@@ -70,6 +70,7 @@ class DynamoFlights(DynamoJobReader):
             job,
             "SET leader = :heir, lease_until_ms = :lease DELETE followers :heirs",
             to_item(values) | {":heirs": {"SS": [heir]}},
+            condition="leader IN (:leader, :heir)",  # the SDK may repeat it when only the answer was lost
         )
 
     def _claim(self, job: Job, flight: str) -> dict[str, Any] | None:
@@ -100,7 +101,9 @@ class DynamoFlights(DynamoJobReader):
         values = {":job": {"SS": [job.job_id]}, ":leader": leader}
         return self._flight_update("joining a flight", job, "ADD followers :job", values)
 
-    def _flight_update(self, what: str, job: Job, expression: str, values: dict[str, Any]) -> bool:
+    def _flight_update(
+        self, what: str, job: Job, expression: str, values: dict[str, Any], *, condition: str = "leader = :leader"
+    ) -> bool:
         """Change a flight while its leader is `:leader`; return whether it was."""
         with store_errors(what):
             try:
@@ -108,7 +111,7 @@ class DynamoFlights(DynamoJobReader):
                     TableName=self._jobs,
                     Key={"job_id": {"S": _flight_key(job.flight or "")}},
                     UpdateExpression=expression,
-                    ConditionExpression="leader = :leader",
+                    ConditionExpression=condition,
                     ExpressionAttributeValues=values,
                 )
             except ClientError as error:
