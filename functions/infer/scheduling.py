@@ -65,7 +65,7 @@ class Scheduler(Struct, frozen=True, kw_only=True):
         except (StoreError, ModelError) as error:
             self.on_error(error)
         while not self._is_over(job := self.jobs.get(job_id)):
-            if job.status is not JobStatus.RUNNING or job.lease_until_ms < self.clock():
+            if job.status is not JobStatus.RUNNING or job.is_abandoned(self.clock()):
                 with suppress(ConflictError):
                     self.run_job(job_id, deadline_ms, is_last=is_last)
                     return

@@ -231,6 +231,10 @@ class Job(Struct, frozen=True, kw_only=True):
         """Time from the request's arrival to its end; 0 while it is on its way."""
         return max(0, self.finished_at_ms - self.created_at_ms) if self.finished_at_ms is not None else 0
 
+    def is_abandoned(self, now_ms: int) -> bool:
+        """Whether its worker has not been heard of for as long as its lease."""
+        return self.status is JobStatus.RUNNING and self.lease_until_ms < now_ms
+
 
 class JobInLine(Struct, frozen=True, kw_only=True):
     """What is known of a job that waits or runs, without reading the job."""

@@ -53,7 +53,7 @@ class Requests(Struct, frozen=True):
             NotFoundError: it is unknown, expired, or another tenant's.
         """
         job = self.look(job_id, tenant)
-        if job.status is JobStatus.RUNNING and not self._is_abandoned(job):
+        if job.status is JobStatus.RUNNING and not job.is_abandoned(self.clock()):
             return self.jobs.request_cancel(job_id)
         if job.status.finished:
             return job
@@ -74,7 +74,7 @@ class Requests(Struct, frozen=True):
             return self.jobs.get(job.job_id)
         waited_ms = self.clock() - leader.created_at_ms
         is_overdue = leader.status in {JobStatus.QUEUED, JobStatus.ESCALATED} and waited_ms >= OVERDUE_MS
-        if is_overdue or self._is_abandoned(leader):
+        if is_overdue or leader.is_abandoned(self.clock()):
             self._dispatch_again(leader)
         return job
 
@@ -103,9 +103,6 @@ class Requests(Struct, frozen=True):
     def _leader(self, job: Job) -> Job:
         leader = self.jobs.leader(job)
         return job if leader in {None, job.job_id} else self.jobs.get(str(leader))
-
-    def _is_abandoned(self, job: Job) -> bool:
-        return job.status is JobStatus.RUNNING and job.lease_until_ms < self.clock()
 
     def _dispatch_again(self, job: Job) -> None:
         if self.jobs.claim_redispatch(job.job_id, not_since_ms=self.clock() - OVERDUE_MS):
