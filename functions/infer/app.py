@@ -13,9 +13,8 @@ from llm_router import bootstrap
 from llm_router.inference import MAX_STARTS
 from llm_router.observability import failures_logged
 from llm_router.settings import environment, on_lambda
+from llm_router.work import SPARE_MS
 
-SPARE_MS: Final = 10_000
-"""Left of the function's time for writing down what a generation came to."""
 MAX_RECEIVES: Final = MAX_STARTS + 1
 """How often the queue delivers a message; the last time tells that every worker died, or sets the job aside."""
 

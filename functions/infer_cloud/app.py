@@ -1,6 +1,6 @@
 """JobTable stream, escalated jobs only: run each in the cloud, and report the ones that must come again."""
 
-from typing import Any, Final
+from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -11,9 +11,7 @@ from infer_cloud.wiring import run_job, runner
 from llm_router import bootstrap
 from llm_router.observability import failures_logged
 from llm_router.settings import environment, on_lambda
-
-SPARE_MS: Final = 10_000
-"""Left of the function's time for writing down what a generation came to."""
+from llm_router.work import SPARE_MS
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:

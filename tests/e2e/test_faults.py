@@ -15,7 +15,6 @@ from infra.local.twin import Twin
 from tests.e2e.conftest import Router
 
 ROOT = Path(__file__).parents[2]
-WELL = Behaviour()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -52,9 +53,9 @@ def create_api() -> APIGatewayHttpResolver:
 
     def on_router_error(error: RouterError) -> Response[str]:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-        if status >= 500:  # noqa: PLR2004 - server errors are 5xx
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger().warning("request failed", extra={"code": error.code}, exc_info=error)
-        if status == 500:  # noqa: PLR2004
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return error_response(app, 500, "internal_error", "the router failed")
         response = error_response(app, status, error.code, str(error), field=getattr(error, "field", None))
         if retry_after_ms := getattr(error, "retry_after_ms", None):
@@ -95,7 +96,7 @@ def error_response(
     """
     shown_id = request_id or request_id_of(app.current_event.raw_event)
     detail = ErrorDetail(code=code, message=message, field=field, request_id=shown_id)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}  # noqa: PLR2004
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     return respond(ErrorBody(detail), status, headers)
 
 

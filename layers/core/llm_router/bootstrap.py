@@ -44,10 +44,11 @@ from llm_router.settings import (
     InferSettings,
     RunnerSettings,
 )
+from llm_router.unavailable import UnavailableEmbedder
 from llm_router.verification import PairVerifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -115,27 +116,6 @@ def guarded(model: "LanguageModel", circuit: "Breaker") -> "LanguageModel":
     return RetryingModel(
         model=guarded_model, policy=RetryPolicy(), clock=now_ms, sleep=time.sleep, random=random.random
     )
-
-
-class UnavailableEmbedder:
-    """Stands in for an embedding model that cannot be loaded, so that exact hits are still served.
-
-    Args:
-        error: What loading the model raised.
-        version: The model's, where its folder still tells; otherwise answers are kept apart until it is back.
-    """
-
-    def __init__(self, error: EmbeddingError, version: str | None = None) -> None:
-        self._error = error
-        self.version = version or "unavailable"
-
-    def sees(self, text: str) -> bool:  # noqa: ARG002 - the protocol's
-        """Raise the error that loading the model raised."""
-        raise self._error
-
-    def embed(self, text: str) -> "Sequence[float]":  # noqa: ARG002 - the protocol's
-        """Raise the error that loading the model raised."""
-        raise self._error
 
 
 def embedder(settings: EmbeddingSettings) -> "Embedder":

@@ -107,6 +107,16 @@ def feedback_record(job: Job, verdict: FeedbackVerdict, now_ms: int) -> UsageRec
     )
 
 
+def leader_of(store: JobStore, job: Job) -> Job:
+    """Return the request whose answer this one waits for: itself where it joined none, or that one's flight is over.
+
+    Raises:
+        NotFoundError: it has expired.
+    """
+    leader = store.leader(job)
+    return job if leader is None or leader == job.job_id else store.get(leader)
+
+
 def settle(store: JobStore, leader: Job, clock: Clock) -> str | None:
     """Finish every request that joined a finished one, with the same outcome, then end the joining.
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llm_router.errors import NotFoundError, StoreError
+from llm_router.jobs import leader_of
 from llm_router.models import Job, JobInLine, JobStatus
 from llm_router.ports import JobStore, StatusStore
 
@@ -48,8 +49,7 @@ def outlook(jobs: JobStore, job: Job, now_ms: int) -> Outlook:
     if job.status.finished:
         return UNKNOWN
     with suppress(StoreError, NotFoundError):
-        leader_id = jobs.leader(job) or job.job_id
-        leader = job if leader_id == job.job_id else jobs.get(leader_id)
+        leader = leader_of(jobs, job)
         if leader.escalated:  # what was expected is the box's time
             return UNKNOWN
         line = jobs.line(limit=COUNTED) if leader.status is JobStatus.QUEUED else ()

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.fallback import is_for_cloud
-from llm_router.jobs import CANCELLED, cancelled, ended_alone, settle, tell, usage_record
+from llm_router.jobs import CANCELLED, cancelled, ended_alone, leader_of, settle, tell, usage_record
 from llm_router.models import Failure, Job, JobStatus, is_request_id
 from llm_router.ports import Clock, Dispatch, JobStore
 
@@ -68,7 +68,7 @@ class Requests(Struct, frozen=True):
         """Return the job, after getting it going again where its worker died or its message was lost."""
         if job.status.finished:
             return job
-        leader = self._leader(job)
+        leader = leader_of(self.jobs, job)
         if leader.status.finished:
             self._tell(job, leader)
             return self.jobs.get(job.job_id)
@@ -99,10 +99,6 @@ class Requests(Struct, frozen=True):
             leader.job_id, not_since_ms=overdue_ms
         ):
             self.pass_on(leader)
-
-    def _leader(self, job: Job) -> Job:
-        leader = self.jobs.leader(job)
-        return job if leader in {None, job.job_id} else self.jobs.get(str(leader))
 
     def _dispatch_again(self, job: Job) -> None:
         if self.jobs.claim_redispatch(job.job_id, not_since_ms=self.clock() - OVERDUE_MS):

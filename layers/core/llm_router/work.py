@@ -7,6 +7,8 @@ from llm_router.models import Generation, Job, ModelCall, Target
 
 LEASE_MS: Final = 30_000
 """A worker that has not been heard of for so long is taken for dead."""
+SPARE_MS: Final = 10_000
+"""Left of a worker's time for writing down what a generation came to."""
 
 
 class CancelledError(Exception):
