@@ -1,5 +1,6 @@
 """Answers a chat request handed over by a direct invoke instead of the HTTP API."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ SPARE_SECONDS: Final = 2
 def invoke(event: Mapping[str, Any], *, remaining_ms: int) -> dict[str, Any]:
     """Return what the HTTP API would have as its body; there is no gateway to end the wait after 30 s."""
     try:
-        request = api.parse_json(msgspec.json.encode(event), ChatRequest)
+        request = api.parse_json(json.dumps(event).encode(), ChatRequest)
         wait_seconds = remaining_ms / 1000 - SPARE_SECONDS
         job = ask(request, tenant=DEFAULT_TENANT, source=Source.INVOKE, wait_seconds=wait_seconds)
         body: dict[str, Any] = msgspec.to_builtins(describe(job, bootstrap.now_ms(), outlook_of(job)))

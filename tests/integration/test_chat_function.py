@@ -146,6 +146,14 @@ def test_bad_direct_invoke(cloud: Cloud, deploy: Deploy) -> None:
     assert 0 == count_items(cloud, "JobTable")
 
 
+def test_direct_invoke_with_half_a_character(deploy: Deploy) -> None:
+    """Text that is no Unicode gets the error that HTTP would get, and is no failure of the function."""
+    deploy("ChatFunction")
+    answer = chat({"message": "What is \ud83d?"}, Context())
+
+    assert ("malformed_body", "body") == (answer["error"]["code"], answer["error"]["field"])
+
+
 def test_failing_model(deploy: Deploy, ollama: OllamaStandIn) -> None:
     """A box that breaks off in the middle makes an error of the one shape, with the status of its cause."""
     deploy("ChatFunction", INFERENCE_MODE="inline")

@@ -154,6 +154,17 @@ def test_answer_that_is_never_stored(tier: CacheTier | None, evicted: bool) -> N
     assert evicted is (world.cache.get("ns", make_entry().entry_id) is None)
 
 
+@pytest.mark.parametrize("unfit", [{"done_reason": "length"}, {"text": " \n"}], ids=["cut", "empty"])
+def test_answer_that_must_not_be_given_twice(unfit: dict[str, str]) -> None:
+    """A cut or empty answer was never to be stored; calling it wrong keeps out no better one that is on its way."""
+    world = World()
+    world.finish(succeeded(make_job(request_id()), make_answer(**unfit), NOW_MS))
+    said, _ = world.say()
+
+    assert (None, False) == (said.entry_id, said.evicted)
+    assert world.cache.put(make_entry(), None)
+
+
 def test_wrong_answer_of_a_fallback() -> None:
     """An answer of a fallback is evicted from where it was stored, not from the place of the model it stood in for."""
     world = World()

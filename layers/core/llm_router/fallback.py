@@ -15,7 +15,7 @@ Of those that help the first in the job's own order is asked. A forced model has
 from typing import Final
 
 from llm_router.errors import ModelError, ModelTimeoutError, ModelUnavailableError
-from llm_router.models import Answer, Job, Target
+from llm_router.models import Job, Target
 
 CLOUD_PREFIX: Final = "cloud/"
 
@@ -29,17 +29,6 @@ def targets(job: Job) -> tuple[Target, ...]:
     """Return every model that may answer a job, its own first."""
     own = Target(model=job.model, namespace=job.namespace, max_tokens=job.max_tokens, turns=len(job.history))
     return (own, *job.fallbacks)
-
-
-def home(job: Job, answer: Answer) -> str | None:
-    """Return the partition of the cache that a model's answer to a job belongs to.
-
-    None when the fallback of a request that was cancelled answered one that had joined it, and has no such.
-    """
-    asked = answer.fallback or job.model
-    if is_cloud(asked) != is_cloud(answer.model):
-        return None
-    return {target.model: target.namespace for target in targets(job)}.get(asked)
 
 
 def cloud_target(job: Job) -> Target | None:

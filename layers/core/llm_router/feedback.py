@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llm_router.cache_entries import CacheEntry
-from llm_router.fallback import home
+from llm_router.keeping import home
 from llm_router.models import Answer, CacheTier, FeedbackVerdict, Job
 from llm_router.usage import UsageRecord
 
@@ -67,7 +67,7 @@ def entry_key(job: Job, answer: Answer) -> tuple[str, str] | None:
     if answer.cache_entry_id is not None:
         namespace, _, entry_id = answer.cache_entry_id.partition(".")
         return namespace, entry_id
-    stored_in = None if job.no_store else home(job, answer)
+    stored_in = home(job, answer)
     return None if stored_in is None else (stored_in, job.entry_id)
 
 
