@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
@@ -14,8 +15,8 @@ from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback, FeedbackStore
-from llm_router.jobs import is_set_aside
-from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, ModelCall
+from llm_router.jobs import is_set_aside, utc_day
+from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, Lane, ModelCall
 from llm_router.ports import (
     Box,
     CacheStore,
@@ -222,6 +223,7 @@ class FakeJobStore:
         self._dispatched_at_ms: dict[str, int] = {}
         self._flights: dict[str, _Flight] = {}
         self._joined: set[str] = set()
+        self._shadows: Counter[str] = Counter()
 
     def open(self, job: Job) -> bool:
         """Store a queued job; claim its flight or join it."""
@@ -250,8 +252,18 @@ class FakeJobStore:
             raise NotFoundError("no such request")
         return self.jobs[job_id]
 
-    def line(self, *, limit: int) -> Sequence[JobInLine]:
-        """Return jobs that are to be run, or are run, oldest first."""
+    def open_shadow(self, job: Job, *, daily_limit: int) -> bool:
+        """Store a queued shadow, up to so many of its day."""
+        self._check("open_shadow")
+        day = utc_day(job.created_at_ms)
+        if job.job_id in self.jobs or self._shadows[day] >= daily_limit:
+            return False
+        self._shadows[day] += 1
+        self._store(job)
+        return True
+
+    def line(self, *, limit: int, lane: Lane = Lane.INTERACTIVE) -> Sequence[JobInLine]:
+        """Return jobs of a lane that are to be run, or are run, oldest first."""
         self._check("line")
         in_line = [
             JobInLine(
@@ -264,6 +276,7 @@ class FakeJobStore:
             for job in self.jobs.values()
             if job.status in {JobStatus.QUEUED, JobStatus.RUNNING}
             and job.job_id not in self._joined
+            and job.lane is lane
             and job.created_at_ms > self._clock() - JOB_LIFE_MS
         ]
         return sorted(in_line, key=lambda job: job.created_at_ms)[:limit]

@@ -72,6 +72,8 @@ class Reports(Struct, frozen=True, kw_only=True):
             requests_by_model=_requests_by(rows, "model"),
             requests_by_complexity=_requests_by(rows, "complexity"),
             requests_by_arm=_requests_by(rows, "arm"),
+            shadow_requests=sums["shadow_requests"],
+            shadow_cost=usd(sums["shadow_nano_usd"]),
         )
 
     def cache_stats(self, tenant: str, days: int) -> CacheStatsResponse:

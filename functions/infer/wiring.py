@@ -3,10 +3,14 @@
 import time
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from infer.scheduling import Scheduler
+from infer.shadowing import Shadows, is_wanted
 from llm_router import bootstrap
 from llm_router.errors import NotFoundError
 from llm_router.inference import InferenceRunner
+from llm_router.models import Lane
 from llm_router.observability import count, logger
 from llm_router.settings import InferSettings, environment
 
@@ -14,7 +18,8 @@ from llm_router.settings import InferSettings, environment
 @lru_cache
 def runner() -> InferenceRunner:
     """Build the runner once per environment."""
-    return bootstrap.inference_runner(InferSettings.from_env(environment()))
+    built = bootstrap.inference_runner(InferSettings.from_env(environment()))
+    return replace(built, gives_way=lambda job: job.lane is Lane.SHADOW and is_wanted(built.jobs, bootstrap.now_ms()))
 
 
 @lru_cache
@@ -30,17 +35,37 @@ def scheduler() -> Scheduler:
     )
 
 
+@lru_cache
+def shadows() -> Shadows | None:
+    """Build what runs shadows once per environment; None where there are none."""
+    settings = InferSettings.from_env(environment())
+    if not settings.shadow_model:
+        return None
+    return Shadows(
+        jobs=runner().jobs,
+        model=settings.shadow_model,
+        daily_limit=settings.shadow_daily_limit,
+        run_job=lambda job_id, deadline_ms: runner().run(job_id, deadline_ms=deadline_ms),
+        clock=bootstrap.now_ms,
+        on_error=lambda error: logger().warning("a shadow was left", exc_info=error),
+    )
+
+
 def handle(job_id: str, deadline_ms: int, *, is_last: bool) -> None:
-    """Run the job of a message; one that has expired is forgotten."""
+    """Run the job of a message, then shadows; a job that has expired is forgotten."""
     try:
         scheduler().run(job_id, deadline_ms=deadline_ms, is_last=is_last)
     except NotFoundError:
         logger().warning("job has expired", extra={"job_id": job_id})
+    if (shadowing := shadows()) is not None:
+        shadowing.run_waiting(job_id, deadline_ms=deadline_ms)
 
 
 def run_job(job_id: str, deadline_ms: int, *, is_last: bool = False) -> None:
     """Run one job, and count what it came to where that is no answer."""
     job = runner().run(job_id, deadline_ms=deadline_ms, is_last=is_last)
+    if (shadowing := shadows()) is not None:
+        shadowing.follow(job)
     if job.escalated:
         logger().warning("job is left to the cloud", extra={"job_id": job_id})
         count("JobEscalated")

@@ -28,12 +28,12 @@ def parts() -> Parts:
     """Build the client and the store once per environment."""
     settings = ProbeSettings.from_env(environment())
     box = bootstrap.ollama(settings.ollama_base_url)
-    preloaded = Router.from_settings(settings).first_asked if settings.preload_models else ()
+    wanted = [*Router.from_settings(settings).first_asked, settings.shadow_model]
     return Parts(
         box,
         bootstrap.status_store(settings.status_table),
         Preloader(box, bootstrap.now_ms, note_failed_load),
-        preloaded,
+        tuple(filter(None, wanted)) if settings.preload_models else (),
     )
 
 

@@ -56,6 +56,8 @@ class ModelsResponse(Struct, frozen=True, kw_only=True):
     """The model of the box that is asked when a tier's has no answer; null where none is configured."""
     cloud: str | None
     """The model that is asked when the box has no answer, which nobody asks just to see; null where there is none."""
+    shadow: TierModel | None
+    """The model that also gets questions that were answered, for comparison; null where none does."""
     installed: tuple[InstalledModel, ...]
     resident: tuple[ResidentModel, ...]
     checked_at_ms: int | None
@@ -63,7 +65,7 @@ class ModelsResponse(Struct, frozen=True, kw_only=True):
     prices: Prices
 
     @classmethod
-    def of(cls, router: Router, sighting: BoxSighting | None, prices: Prices) -> Self:
+    def of(cls, router: Router, sighting: BoxSighting | None, prices: Prices, shadow: str = "") -> Self:
         """Combine the configuration with the last look at the box."""
         state = sighting.state if sighting else None
         return cls(
@@ -79,6 +81,7 @@ class ModelsResponse(Struct, frozen=True, kw_only=True):
             ),
             fallback=TierModel.of(router.fallback, state) if router.fallback else None,
             cloud=router.cloud,
+            shadow=TierModel.of(shadow, state) if shadow else None,
             installed=state.installed if state else (),
             resident=state.resident if state else (),
             checked_at_ms=sighting.checked_at_ms if sighting else None,

@@ -23,6 +23,8 @@ class Parts(Struct, frozen=True):
     statuses: StatusStore
     router: Router
     prices: Prices
+    shadow: str
+    """Model of the shadows; none when empty."""
 
 
 def build(environ: Mapping[str, str]) -> Parts:
@@ -47,4 +49,4 @@ def build(environ: Mapping[str, str]) -> Parts:
         clock=bootstrap.now_ms,
     )
     prices = prices_of(settings.instance_usd_per_hour, settings.baseline_model, price_book())
-    return Parts(health, statuses, router, prices)
+    return Parts(health, statuses, router, prices, settings.shadow_model)

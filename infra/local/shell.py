@@ -20,6 +20,8 @@ SETTINGS: Final = (
     "DEFAULT_MEDIUM_MODEL",
     "DEFAULT_COMPLEX_MODEL",
     "ROUTING_ARMS",
+    "SHADOW_MODEL",
+    "SHADOW_DAILY_LIMIT",
     "FALLBACK_MODEL",
     "CLOUD_MODEL",
     "CLOUD_BASE_URL",
@@ -64,7 +66,7 @@ class Choice:
     """Settings that differ from the template's."""
     ollama_url: str
     models: tuple[str, ...]
-    """Models of the tiers and their arms, and the one that stands in, as Ollama names them, each once."""
+    """Models of the tiers and their arms, of fallback and shadows, as Ollama names them, each once."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Parameters that differ from the template's."""
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class Choice:
             raise ConfigError([_in_words(problem) for problem in error.problems]) from error
         Costs.of(parsed.instance_usd_per_hour, parsed.baseline_model)
         router = Router.from_settings(parsed)
-        local = [*router.first_asked, *([router.fallback] if router.fallback else [])]
+        local = [*router.first_asked, *filter(None, (router.fallback, parsed.shadow_model))]
         return cls(
             environment={name: value for name, value in given.items() if name not in _CLOUD_PARAMETERS},
             ollama_url=url,

@@ -107,6 +107,7 @@ def forget() -> None:
         cache_lookup.wiring.complaints,
         infer.wiring.runner,
         infer.wiring.scheduler,
+        infer.wiring.shadows,
         aggregate_costs.app.rollups,
         analytics.app.reports,
         status.app.parts,

@@ -266,6 +266,34 @@ def test_same_message_twice(cloud: Cloud, deploy: Deploy, ollama: OllamaStandIn)
     assert JobStatus.SUCCEEDED == store_of().get(JOB_ID).status
 
 
+def test_shadow_through_the_handler(cloud: Cloud, deploy: Deploy, ollama: OllamaStandIn) -> None:
+    """The same message twice is one shadow, which the worker runs after the answer, and caches nowhere."""
+    deploy("InferFunction", SHADOW_MODEL="ollama/llama3.2", SHADOW_DAILY_LIMIT="5")
+    store_of().open(make_job(JOB_ID, created_at_ms=bootstrap.now_ms()))
+    before = len(ollama.calls)
+    runs = [infer(load_event("infer"), Context(remaining_ms=890_000)) for _ in range(2)]
+    shadow = store_of().get(f"shadow#{JOB_ID}")
+
+    assert [{"batchItemFailures": []}] * 2 == runs
+    assert ["tinyllama", "llama3.2"] == [call.model for call in ollama.calls[before:]]
+    assert (JobStatus.SUCCEEDED, "shadow", "ollama/llama3.2") == (shadow.status, shadow.arm, shadow.model)
+    assert [2, 1] == [count_items(cloud, table) for table in ("UsageTable", "CacheTable")]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_nobody_can_ask_for_a_shadow(deploy: Deploy, method: str) -> None:
+    """A shadow is no request: its own tenant cannot look at it, cancel it, or report on it."""
+    deploy("ChatFunction")
+    name = f"shadow#{JOB_ID}"
+    store_of().open_shadow(make_job(name, arm="shadow", flight=None), daily_limit=1)
+    route = {"routeKey": f"{method} /api/v1/requests/{{job_id}}", "rawPath": PATH.format("shadow%23" + JOB_ID)}
+    event = http_event("request", pathParameters={"job_id": name}, **route)
+    event["requestContext"]["http"] |= {"method": method, "path": route["rawPath"]}
+
+    assert 404 == chat(event, Context())["statusCode"]
+    assert JobStatus.QUEUED is store_of().get(name).status
+
+
 def test_message_of_an_expired_job(deploy: Deploy, ollama: OllamaStandIn) -> None:
     """A message that outlived its job is done with."""
     deploy("InferFunction")

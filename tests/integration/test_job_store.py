@@ -1,5 +1,7 @@
 """One suite for the job table and for its stand-in, so that the stand-in cannot drift."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -10,7 +12,7 @@ from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.job_items import JOB_TTL_SECONDS, USAGE_TTL_SECONDS
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.jobs import SET_ASIDE, failed, succeeded, usage_record
-from llm_router.models import CacheTier, Failure, Job, JobInLine, JobStatus, Spent
+from llm_router.models import CacheTier, Failure, Job, JobInLine, JobStatus, Lane, Spent
 from llm_router.ports import JobStore
 from llm_router.usage import UsageRecord
 from tests.builders import make_answer, make_job
@@ -473,6 +475,42 @@ def test_nobody_is_in_line_who_has_ended(store: JobStore, clock: SettableClock) 
     clock.advance(JOB_LIFE_MS)
 
     assert (["begun", "ended", "expired"], ["expired"], []) == (everybody, remaining, names(store))
+
+
+def shadow(number: int, **fields: object) -> Job:
+    """Return the shadow of a request."""
+    return make_job(f"shadow#req_{number}", arm="shadow", flight=None, **fields)
+
+
+def test_shadows_have_a_line_of_their_own(store: JobStore) -> None:
+    """A shadow stands in its lane until it ends, and callers' requests do not see it."""
+    store.open(make_job(flight=None))
+    made = store.open_shadow(shadow(1), daily_limit=1)
+    waiting = [job.job_id for job in store.line(limit=5, lane=Lane.SHADOW)]
+    finish(store, succeeded(start(store, "shadow#req_1"), make_answer(), NOW_MS))
+
+    assert made
+    assert (["shadow#req_1"], ["req_1"]) == (waiting, names(store))
+    assert [] == store.line(limit=5, lane=Lane.SHADOW)
+    assert "shadow" == store.get("shadow#req_1").arm
+
+
+def test_shadows_of_a_day(store: JobStore) -> None:
+    """A day has as many as it may, one that comes twice counts once, and the next UTC day begins anew."""
+    one, twice, two, three = (store.open_shadow(shadow(number), daily_limit=2) for number in (1, 1, 2, 3))
+    tomorrow = store.open_shadow(shadow(4, created_at_ms=NOW_MS + 2 * 3_600_000), daily_limit=2)  # from 22:13 UTC
+
+    assert (True, False, True, False, True) == (one, twice, two, three, tomorrow)
+    with pytest.raises(NotFoundError):
+        store.get("shadow#req_3")
+
+
+def test_shadows_at_once(store: JobStore) -> None:
+    """However many workers make shadows at the same moment, there are never more than the day may have."""
+    with ThreadPoolExecutor(4) as workers:
+        made = list(workers.map(lambda number: store.open_shadow(shadow(number), daily_limit=5), range(12)))
+
+    assert 5 == sum(made) == len(store.line(limit=50, lane=Lane.SHADOW))
 
 
 def test_only_the_leader_is_in_line(store: JobStore) -> None:

@@ -79,6 +79,18 @@ def test_arms() -> None:
     ) == shown
 
 
+def test_shadow() -> None:
+    """The model of the shadows is shown as the box was seen; none where there is none."""
+    state = BoxState(version="0.31.0", installed=(TINY, LLAMA), resident=(RESIDENT,))
+    sighting = BoxSighting(checked_at_ms=NOW_MS, state=state)
+
+    assert ModelsResponse.of(Router(TIERS), sighting, PRICES).shadow is None
+    assert (
+        TierModel(model="ollama/llama3.2", installed=True, resident=False)
+        == ModelsResponse.of(Router(TIERS), sighting, PRICES, "ollama/llama3.2").shadow
+    )
+
+
 def test_prices() -> None:
     """The box's price, the baseline and all list prices are shown with their date, exactly as they are set."""
     shown = msgspec.to_builtins(PRICES)

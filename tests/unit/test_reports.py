@@ -35,6 +35,8 @@ BUSY = reports(
     ),
     make_usage("7", tenant="other"),
     make_usage("8", day="2023-11-13"),
+    make_usage("shadow#1", arm="shadow", model="ollama/phi3", actual_nano_usd=300_000),
+    make_usage("shadow#2", arm="shadow", model="ollama/phi3", status=JobStatus.CANCELLED, actual_nano_usd=0),
     make_usage("9", model="ollama/mistral", verdict=FeedbackVerdict.WRONG),  # of a request of long ago
 )
 
@@ -50,13 +52,13 @@ def test_summary() -> None:
         cache_hit_rate=33.33,
         input_tokens=50,
         output_tokens=100,
-        actual_cost=0.0040007,
-        actual_nano_usd=4_000_700,
+        actual_cost=0.0043007,
+        actual_nano_usd=4_300_700,
         baseline_model="gpt-4",
         baseline_cost=0.0075,
         baseline_nano_usd=7_500_000,
-        total_savings=0.0034993,
-        savings_percentage=46.66,
+        total_savings=0.0031993,
+        savings_percentage=42.66,
         baselines={
             "gpt-4": 0.0075,  # 50 x 30,000 + 100 x 60,000 nano-dollars
             "gpt-3.5-turbo": 0.000175,  # 50 x 500 + 100 x 1,500
@@ -67,6 +69,8 @@ def test_summary() -> None:
         requests_by_model={LARGE: 1, TINY: 5},
         requests_by_complexity={"complex": 1, "simple": 5},
         requests_by_arm={"default": 5, "phi": 1},
+        shadow_requests=2,
+        shadow_cost=0.0003,
     ) == BUSY.summary("default", 1)
 
 

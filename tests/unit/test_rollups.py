@@ -65,6 +65,20 @@ def test_feedback(tier: CacheTier | None, name: str, verdict: FeedbackVerdict) -
     assert {f"{verdict}_{name}_reports": 1} == counters(make_usage(tier=tier, verdict=verdict, refusal="expired"))
 
 
+@pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
+def test_shadow(status: JobStatus) -> None:
+    """A shadow adds the box's time and its price, and is nobody's request, hit, token, latency or saving."""
+    assert {
+        "busy_ms": 7,
+        "actual_nano_usd": 700,
+        "shadow_nano_usd": 700,
+        "shadow_requests": 1,
+        f"shadow_{status}_requests": 1,
+        "shadow_input_tokens": 10,
+        "shadow_output_tokens": 20,
+    } == counters(make_usage("shadow#req_1", arm="shadow", status=status))
+
+
 def test_fallback() -> None:
     """An answer of another model than the one the question was meant for is counted as such, beside its origin."""
     added = counters(make_usage(fallback=True))

@@ -1,5 +1,6 @@
 """Asks models for a job's answer, one after the other, shows the text as it comes, and hears when nobody wants it."""
 
+from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Final
 
@@ -19,6 +20,11 @@ from llm_router.work import LEASE_MS, CancelledError, EscalatedError, Work
 PROGRESS_EVERY_MS: Final = 1000
 
 
+def never(_: Job) -> bool:
+    """Give way to nobody."""
+    return False
+
+
 class Answering(Struct, frozen=True, kw_only=True):
     """One server, of the box or of the cloud, and what it takes to have a job answered there."""
 
@@ -29,6 +35,8 @@ class Answering(Struct, frozen=True, kw_only=True):
     meter: Meter
     """Prices what `model` does."""
     clock: Clock
+    gives_way: Callable[[Job], bool] = never
+    """Whether a running job is to be cancelled for the sake of others; may raise StoreError."""
     in_cloud: bool = False
     """Whether `model` is the cloud's, and the jobs to run are those left to it."""
 
@@ -116,9 +124,10 @@ class Answering(Struct, frozen=True, kw_only=True):
         """Write the text so far, if there is any, and learn whether it is still wanted."""
         try:
             seen = self.jobs.renew(work.job, lease_until_ms=self.clock() + LEASE_MS, partial_text=text)
+            is_unwanted = seen.cancel_requested or self.gives_way(seen)
         except StoreError:
             return  # a table that refuses the text on the way must not cost the generation
-        if seen.cancel_requested:
+        if is_unwanted:
             self._cancel(work)
 
     def _cancel(self, work: Work) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from llm_router.arms import DEFAULT_ARM, SHADOW_ARM
 from llm_router.classification.complexity import Complexity
 
 DEFAULT_TENANT: Final = "default"
@@ -53,6 +54,15 @@ class JobStatus(StrEnum):
     def finished(self) -> bool:
         """Whether nobody is at work on it or will be by himself: of what failed, an operator may redrive some."""
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
+
+
+class Lane(StrEnum):
+    """Which line a job of the box stands in."""
+
+    INTERACTIVE = "interactive"
+    """A caller waits for it."""
+    SHADOW = "shadow"
+    """Nobody does."""
 
 
 class Source(StrEnum):
@@ -175,7 +185,7 @@ class Job(Struct, frozen=True, kw_only=True):
     created_at_ms: int
     complexity: Complexity
     model: str
-    arm: str = "default"
+    arm: str = DEFAULT_ARM
     prompt: str
     system_prompt: str | None = None
     history: tuple[Turn, ...] = ()
@@ -219,6 +229,11 @@ class Job(Struct, frozen=True, kw_only=True):
     answer: Answer | None = None
     failure: Failure | None = None
     finished_at_ms: int | None = None
+
+    @property
+    def lane(self) -> Lane:
+        """Which line it stands in."""
+        return Lane.SHADOW if self.arm == SHADOW_ARM else Lane.INTERACTIVE
 
     @property
     def prompt_chars(self) -> int:

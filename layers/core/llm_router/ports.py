@@ -7,7 +7,7 @@ from llm_router.box import BoxSighting, BoxState
 from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.classification import Classification
 from llm_router.estimates import Pace
-from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, ModelCall
+from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, Lane, ModelCall
 from llm_router.usage import Rollup, RollupKey, UsageRecord
 
 Clock = Callable[[], int]
@@ -143,8 +143,14 @@ class JobStore(Protocol):
             NotFoundError: no such job, or it has expired.
         """
 
-    def line(self, *, limit: int) -> Sequence[JobInLine]:
-        """Return up to `limit` jobs that are to be run, or are run, oldest first.
+    def open_shadow(self, job: Job, *, daily_limit: int) -> bool:
+        """Store a queued shadow and count it, in one transaction.
+
+        Returns False when there is one of this id already, or its UTC day has had as many as it may.
+        """
+
+    def line(self, *, limit: int, lane: Lane = Lane.INTERACTIVE) -> Sequence[JobInLine]:
+        """Return up to `limit` jobs of a lane that are to be run, or are run, oldest first.
 
         It may be a moment behind, in both directions: whoever acts on it reads the job first, and starts it.
         """

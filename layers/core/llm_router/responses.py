@@ -281,6 +281,10 @@ class SummaryResponse(Struct, frozen=True, kw_only=True):
     requests_by_model: dict[str, int]
     requests_by_complexity: dict[str, int]
     requests_by_arm: dict[str, int]
+    shadow_requests: int
+    """Copies that another model answered for comparison, which count nowhere else but in the costs."""
+    shadow_cost: float
+    """Share of `actual_cost`, in USD."""
 
 
 class CacheStatsResponse(Struct, frozen=True, kw_only=True):

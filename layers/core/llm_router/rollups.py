@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
+from llm_router.arms import SHADOW_ARM
 from llm_router.models import JobStatus
 from llm_router.ports import RollupStore
 from llm_router.usage import Rollup, RollupKey, UsageRecord
@@ -36,6 +37,8 @@ def counters(record: UsageRecord) -> dict[str, int]:
     """Return what a record adds to its row; zeros are left out."""
     if record.verdict is not None:
         return {f"{record.verdict}_{record.tier or 'generated'}_reports": 1}
+    if record.arm == SHADOW_ARM:
+        return _without_zeros(_of_shadow(record))
     added = {
         "requests": 1,
         f"{record.status}_requests": 1,
@@ -54,7 +57,7 @@ def counters(record: UsageRecord) -> dict[str, int]:
         added["hit_baseline_nano_usd"] = record.baseline_nano_usd
     elif record.refusal is not None:
         added[f"{REFUSED}{record.refusal}"] = 1
-    return {name: count for name, count in added.items() if count}
+    return _without_zeros(added)
 
 
 def total(rows: Iterable[Mapping[str, int]]) -> Counter[str]:
@@ -73,6 +76,23 @@ def recent(store: RollupStore, tenant: str, days: int, now_ms: int) -> tuple[Seq
     with ThreadPoolExecutor(_READERS) as readers:
         days_of_rows = readers.map(partial(store.day, tenant), names)
         return names, [row for rows in days_of_rows for row in rows]
+
+
+def _of_shadow(record: UsageRecord) -> dict[str, int]:
+    """Return what a shadow adds: the box's time and its price like any other, and no request of anybody's."""
+    return {
+        "busy_ms": record.busy_ms,
+        "actual_nano_usd": record.actual_nano_usd,
+        "shadow_nano_usd": record.actual_nano_usd,
+        "shadow_requests": 1,
+        f"shadow_{record.status}_requests": 1,
+        "shadow_input_tokens": record.input_tokens,
+        "shadow_output_tokens": record.output_tokens,
+    }
+
+
+def _without_zeros(counted: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counted.items() if count}
 
 
 def _origin(record: UsageRecord) -> str:

@@ -81,6 +81,14 @@ class RoutingSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShadowSettings(Settings):
+    """Which model of the box also gets questions that were answered."""
+
+    shadow_model: LocalModelName = ""
+    """None when empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CloudSettings(Settings):
     """How the cloud is asked: all of it or nothing."""
 
@@ -152,10 +160,12 @@ class RunnerSettings(MoneySettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferSettings(RunnerSettings):
+class InferSettings(RunnerSettings, ShadowSettings):
     """Settings of `infer`, and of whatever runs inference in its own process."""
 
     ollama_base_url: HttpUrl
+    shadow_daily_limit: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    """How many shadows are made in a UTC day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +214,7 @@ class AnalyticsSettings(BaselineSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeSettings(RoutingSettings):
+class ProbeSettings(RoutingSettings, ShadowSettings):
     """Settings of `probe`."""
 
     status_table: str
@@ -213,7 +223,7 @@ class ProbeSettings(RoutingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatusSettings(RoutingSettings, EmbeddingSettings, MoneySettings):
+class StatusSettings(RoutingSettings, ShadowSettings, EmbeddingSettings, MoneySettings):
     """Settings of `status`."""
 
     cache_table: str

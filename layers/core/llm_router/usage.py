@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from llm_router.arms import DEFAULT_ARM
 from llm_router.classification.complexity import Complexity
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
 
@@ -20,7 +21,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     source: Source
     complexity: Complexity
     model: str
-    arm: str = "default"
+    arm: str = DEFAULT_ARM
     tier: CacheTier | None = None
     joined: bool = False
     """Whether the answer was generated for an equal request that came first."""

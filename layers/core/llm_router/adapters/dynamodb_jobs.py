@@ -8,15 +8,15 @@ from llm_router.adapters.dynamodb import is_condition_failure, store_errors, to_
 from llm_router.adapters.dynamodb_transitions import DynamoTransitions
 from llm_router.adapters.job_items import (
     JOB_TTL_SECONDS,
-    LANE,
     LINE_INDEX,
+    count_shadow,
     job_in_line,
     outcome,
     put_job,
     put_usage,
 )
 from llm_router.errors import ConflictError, StoreError
-from llm_router.models import Job, JobInLine, JobStatus
+from llm_router.models import Job, JobInLine, JobStatus, Lane
 from llm_router.ports import Clock
 from llm_router.usage import UsageRecord
 
@@ -65,8 +65,13 @@ class DynamoJobStore(DynamoTransitions):
             "storing an answered request", [put_job(self._jobs, job, self._clock()), put_usage(self._usage, usage)]
         )
 
-    def line(self, *, limit: int) -> "Sequence[JobInLine]":
-        """Return up to `limit` jobs that are to be run, or are run, oldest first.
+    def open_shadow(self, job: Job, *, daily_limit: int) -> bool:
+        """Store a queued shadow and count it; return False when there is one, or the day has had its share."""
+        actions = [put_job(self._jobs, job, self._clock()), count_shadow(self._jobs, job, daily_limit)]
+        return transact(self._client, "storing a shadow", actions)
+
+    def line(self, *, limit: int, lane: Lane = Lane.INTERACTIVE) -> "Sequence[JobInLine]":
+        """Return up to `limit` jobs of a lane that are to be run, or are run, oldest first.
 
         The index is read as it is, a moment behind the table. A request whose leader was cancelled, and which leads
         since, is not in it: its message finds it.
@@ -76,7 +81,9 @@ class DynamoJobStore(DynamoTransitions):
                 TableName=self._jobs,
                 IndexName=LINE_INDEX,
                 KeyConditionExpression="lane = :lane AND created_at_ms > :expired",
-                ExpressionAttributeValues=to_item({":lane": LANE, ":expired": self._clock() - JOB_TTL_SECONDS * 1000}),
+                ExpressionAttributeValues=to_item(
+                    {":lane": lane.value, ":expired": self._clock() - JOB_TTL_SECONDS * 1000}
+                ),
                 Limit=limit,
             )["Items"]
         return [job_in_line(item) for item in items]

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from llm_router.adapters.dynamodb import from_item, to_item
 from llm_router.errors import RequestTooLargeError
+from llm_router.jobs import utc_day
 from llm_router.models import Answer, Failure, Job, JobInLine, JobStatus, Spent
 from llm_router.usage import UsageRecord
 
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
 JOB_TTL_SECONDS: Final = 24 * 3600
 SET_ASIDE_TTL_SECONDS: Final = 14 * 24 * 3600
 """As long as the dead-letter queue keeps the message that a redrive brings back."""
+_COUNT_TTL_SECONDS: Final = 2 * 24 * 3600
 USAGE_TTL_SECONDS: Final = 395 * 24 * 3600
 """Thirteen months, so that a month can be compared with the same one a year before."""
 MAX_DOCUMENT_BYTES: Final = 280_000
 """An item may have 400 KB; this leaves room for the answer."""
 LINE_INDEX: Final = "line"
-LANE: Final = "interactive"
-"""The line of requests that a caller waits for; the only one so far."""
 
 
 def put_job(table: str, job: Job, now_ms: int) -> "TransactWriteItemTypeDef":
@@ -56,6 +56,22 @@ def put_job(table: str, job: Job, now_ms: int) -> "TransactWriteItemTypeDef":
     }
 
 
+def count_shadow(table: str, job: Job, daily_limit: int) -> "TransactWriteItemTypeDef":
+    """Return the write that counts a shadow of its UTC day, as long as there are fewer than `daily_limit`."""
+    day = utc_day(job.created_at_ms)
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": {"job_id": {"S": f"shadows#{day}"}},
+            "UpdateExpression": "SET expires_at = :expires ADD made :one",
+            "ConditionExpression": "attribute_not_exists(made) OR made < :limit",
+            "ExpressionAttributeValues": to_item(
+                {":one": 1, ":limit": daily_limit, ":expires": job.created_at_ms // 1000 + _COUNT_TTL_SECONDS}
+            ),
+        }
+    }
+
+
 def put_usage(table: str, usage: UsageRecord) -> "TransactWriteItemTypeDef":
     """Return the write of a usage record."""
     values = msgspec.to_builtins(usage) | {"expires_at": usage.finished_at_ms // 1000 + USAGE_TTL_SECONDS}
@@ -81,7 +97,7 @@ def outcome(job: Job) -> dict[str, Any]:
 def _place_in_line(job: Job) -> dict[str, Any]:
     """Return the attributes of the index; a job is in it while it has a `lane`: until it ends, or joins another."""
     return {
-        "lane": LANE,
+        "lane": job.lane.value,
         "created_at_ms": job.created_at_ms,
         "model": job.model,
         "expected_ms": None if job.expected_ms is None else job.expected_ms - job.expected_load_ms,
