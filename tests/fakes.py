@@ -14,7 +14,7 @@ from llm_router.breaker import Admission
 from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
 from llm_router.estimates import Pace
-from llm_router.feedback import EntryChange, Feedback, FeedbackStore
+from llm_router.feedback import EntryChange, Feedback
 from llm_router.jobs import is_set_aside, utc_day
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, Lane, ModelCall
 from llm_router.ports import (
@@ -23,6 +23,7 @@ from llm_router.ports import (
     Clock,
     ConversationStore,
     Embedder,
+    FeedbackStore,
     IdempotencyStore,
     JobStore,
     LanguageModel,

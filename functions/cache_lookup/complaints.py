@@ -6,10 +6,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llm_router.errors import ConflictError, StoreError
-from llm_router.feedback import EntryChange, Feedback, FeedbackStore, change_for, entry_key
+from llm_router.feedback import EntryChange, Feedback, change_for, entry_key
 from llm_router.jobs import feedback_record
 from llm_router.models import Answer, FeedbackVerdict, Job
-from llm_router.ports import CacheStore, Clock, JobStore
+from llm_router.ports import CacheStore, Clock, FeedbackStore, JobStore
 from llm_router.request_bodies import FeedbackRequest
 from llm_router.requests import owned
 

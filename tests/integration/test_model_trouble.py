@@ -58,7 +58,7 @@ def clock_of_the_breaker() -> SettableClock:
 def guarded_model(box: OllamaStandIn, dynamodb: Any, clock: SettableClock) -> RetryingModel:
     guarded = GuardedModel(
         model=OllamaClient(box.base_url, clock=now_ms),
-        breaker=DynamoBreaker(dynamodb, "status", server="ollama", clock=clock),
+        breaker=DynamoBreaker(dynamodb, "status", server="ollama", clock=clock, probe_lease_ms=300_000),
         on_store_error=no_trouble_expected,
     )
     policy = RetryPolicy(max_attempts=3, base_ms=1)

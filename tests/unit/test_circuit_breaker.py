@@ -42,7 +42,7 @@ def settable_clock() -> SettableClock:
 
 
 def breaker(dynamodb: Any, clock: SettableClock, server: str = "ollama") -> "Breaker":
-    return DynamoBreaker(dynamodb, TABLE, server=server, clock=clock)
+    return DynamoBreaker(dynamodb, TABLE, server=server, clock=clock, probe_lease_ms=300_000)
 
 
 def item(dynamodb: Any) -> dict[str, Any] | None:

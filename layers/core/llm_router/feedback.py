@@ -1,6 +1,6 @@
-"""What a caller says of an answer, what follows from it for the cache, and the port that writes both down."""
+"""What a caller says of an answer, and what follows from it for the cache."""
 
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from llm_router.cache_entries import CacheEntry
 from llm_router.keeping import home
 from llm_router.models import Answer, CacheTier, FeedbackVerdict, Job
-from llm_router.usage import UsageRecord
 
 EVICTING_COMPLAINTS: Final = 3
 """So many requests that a semantic hit answered wrongly remove the entry; one is enough for its own question."""
@@ -47,19 +46,6 @@ class EntryChange(Struct, frozen=True, kw_only=True):
     complaints: int = 0
     """The new number of complaints."""
     evict: bool = False
-
-
-class FeedbackStore(Protocol):
-    """Keeps what was said of answers. Every method raises StoreError when the store fails."""
-
-    def get(self, tenant: str, request_id: str) -> Feedback | None:
-        """Return what was said of a request's answer, if anything."""
-
-    def record(self, feedback: Feedback, usage: UsageRecord, change: EntryChange | None) -> bool:
-        """Store what was said, the record that counts it, and what follows for the cache, in one transaction.
-
-        Returns False when nothing was written, because something was said before, or the entry is not as it was seen.
-        """
 
 
 def entry_key(job: Job, answer: Answer) -> tuple[str, str] | None:

@@ -48,14 +48,8 @@ class CloudMeter(Struct, frozen=True):
         """Return the list price of about as many tokens; a call that was refused costs nothing."""
         if not text:
             return Spent()
-        cost_nano_usd = self.price.cost_nano_usd(estimated_tokens(prompt_chars(call)), estimated_tokens(len(text)))
+        cost_nano_usd = self.price.cost_nano_usd(estimated_tokens(call.prompt_chars), estimated_tokens(len(text)))
         return Spent(actual_nano_usd=cost_nano_usd)
-
-
-def prompt_chars(call: ModelCall) -> int:
-    """Return the length of what a model has to read."""
-    turns = [text for turn in call.history for text in (turn.question, turn.answer)]
-    return sum(map(len, [call.system_prompt or "", *turns, call.prompt]))
 
 
 def estimated_tokens(chars: int) -> int:

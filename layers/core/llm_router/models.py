@@ -99,6 +99,11 @@ class ModelCall(Struct, frozen=True, kw_only=True):
     max_tokens: int
     temperature: float | None = None
 
+    @property
+    def prompt_chars(self) -> int:
+        """Length of what the model has to read."""
+        return _chars(self.system_prompt, self.history, self.prompt)
+
 
 class Generation(Struct, frozen=True, kw_only=True):
     """What a model said and what it took; durations as Ollama measures them."""
@@ -238,8 +243,7 @@ class Job(Struct, frozen=True, kw_only=True):
     @property
     def prompt_chars(self) -> int:
         """Length of what the model has to read."""
-        turns = [text for turn in self.history for text in (turn.question, turn.answer)]
-        return sum(map(len, [self.system_prompt or "", *turns, self.prompt]))
+        return _chars(self.system_prompt, self.history, self.prompt)
 
     @property
     def latency_ms(self) -> int:
@@ -275,3 +279,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
     claims: int = 0
     """How many requests there have been, which tells two states apart."""
     claimed_at_ms: int = 0
+
+
+def _chars(system_prompt: str | None, history: tuple[Turn, ...], prompt: str) -> int:
+    return len(system_prompt or "") + sum(len(turn.question) + len(turn.answer) for turn in history) + len(prompt)

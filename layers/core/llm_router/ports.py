@@ -7,6 +7,7 @@ from llm_router.box import BoxSighting, BoxState
 from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.classification import Classification
 from llm_router.estimates import Pace
+from llm_router.feedback import EntryChange, Feedback
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, Lane, ModelCall
 from llm_router.usage import Rollup, RollupKey, UsageRecord
 
@@ -125,6 +126,19 @@ class CacheStore(Protocol):
 
     def census(self, tenant: str, now_ms: int) -> Census:
         """Count the entries stored since the tenant's cache was last cleared that have not expired."""
+
+
+class FeedbackStore(Protocol):
+    """Keeps what was said of answers. Every method raises StoreError when the store fails."""
+
+    def get(self, tenant: str, request_id: str) -> Feedback | None:
+        """Return what was said of a request's answer, if anything."""
+
+    def record(self, feedback: Feedback, usage: UsageRecord, change: EntryChange | None) -> bool:
+        """Store what was said, the record that counts it, and what follows for the cache, in one transaction.
+
+        Returns False when nothing was written, because something was said before, or the entry is not as it was seen.
+        """
 
 
 class JobStore(Protocol):

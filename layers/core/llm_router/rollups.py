@@ -14,8 +14,6 @@ from llm_router.usage import Rollup, RollupKey, UsageRecord
 
 LATENCY_BUCKETS_MS: Final = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 240_000)
 """Upper bounds, inclusive; slower requests fall into `latency_ms_inf`."""
-
-
 REFUSED: Final = "refused_"
 """Begins the names of the counters of refused candidates; the reason follows."""
 _READERS: Final = 8

@@ -10,10 +10,9 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from botocore.exceptions import ClientError
 from msgspec import Struct
 
-from llm_router.adapters.dynamodb import from_item, is_condition_failure, store_errors, to_item
+from llm_router.adapters.dynamodb import from_item, is_written, store_errors, to_item
 from llm_router.breaker import Admission
 from llm_router.errors import ModelUnavailableError
 from llm_router.ports import Clock
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 FAILURES_TO_OPEN: Final = 5
 OPEN_MS: Final = 30_000
-PROBE_LEASE_MS: Final = 300_000
-"""As long as `infer` may run: until then a probe that has not reported may still be at work."""
 
 _TTL_SECONDS: Final = 24 * 3600
 _CLOSED: Final = "attribute_not_exists(refused_until_ms)"
@@ -52,9 +49,9 @@ class DynamoBreaker:
         table: Its table.
         server: Name of what is called; every server has a circuit of its own.
         clock: Milliseconds since the epoch.
+        probe_lease_ms: How long a probe may take before another one replaces it; as long as its function may run.
         failures_to_open: How many failures in a row open the circuit.
         open_ms: How long nobody is let through then.
-        probe_lease_ms: How long a probe may take before another one replaces it.
     """
 
     def __init__(
@@ -64,9 +61,9 @@ class DynamoBreaker:
         *,
         server: str,
         clock: Clock,
+        probe_lease_ms: int,
         failures_to_open: int = FAILURES_TO_OPEN,
         open_ms: int = OPEN_MS,
-        probe_lease_ms: int = PROBE_LEASE_MS,
     ) -> None:
         self._client = client
         self._table = table
@@ -134,17 +131,13 @@ class DynamoBreaker:
     def _update(self, changes: str, condition: str, **values: Any) -> bool:
         """Set `changes` if the condition holds, and tell whether it did."""
         values["expires_at"] = self._clock() // 1000 + _TTL_SECONDS
-        with store_errors("changing the circuit"):
-            try:
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=self._key,
-                    UpdateExpression=f"SET expires_at = :expires_at, {changes}",
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=to_item({f":{name}": value for name, value in values.items()}),
-                )
-            except ClientError as error:
-                if is_condition_failure(error):
-                    return False
-                raise
-        return True
+        return is_written(
+            "changing the circuit",
+            lambda: self._client.update_item(
+                TableName=self._table,
+                Key=self._key,
+                UpdateExpression=f"SET expires_at = :expires_at, {changes}",
+                ConditionExpression=condition,
+                ExpressionAttributeValues=to_item({f":{name}": value for name, value in values.items()}),
+            ),
+        )

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -56,6 +56,22 @@ def store_errors(what: str) -> Iterator[None]:
         yield
     except (ClientError, BotoCoreError) as error:
         raise StoreError(f"{what} failed") from error
+
+
+def is_written(what: str, write: Callable[[], object]) -> bool:
+    """Make a single write; return False when its condition refused it.
+
+    Raises:
+        StoreError: it failed for another reason.
+    """
+    with store_errors(what):
+        try:
+            write()
+        except ClientError as error:
+            if is_condition_failure(error):
+                return False
+            raise
+    return True
 
 
 def check_table(client: "DynamoDBClient", table: str) -> None:

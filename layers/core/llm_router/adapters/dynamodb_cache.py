@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
 from llm_router.adapters.cache_items import FIELDS, decimal, entry_of, evicting, key_of, pair_key, storing
-from llm_router.adapters.dynamodb import is_condition_failure, store_errors
+from llm_router.adapters.dynamodb import is_written, store_errors
 from llm_router.cache_entries import CacheEntry, Candidate, Census
 
 if TYPE_CHECKING:
@@ -116,14 +114,7 @@ class DynamoCacheStore:
         )
 
     def _update(self, what: str, update: "UpdateTypeDef") -> bool:
-        with store_errors(what):
-            try:
-                self._client.update_item(**update)
-            except ClientError as error:
-                if is_condition_failure(error):
-                    return False
-                raise
-        return True
+        return is_written(what, lambda: self._client.update_item(**update))
 
     def _get(
         self, namespace: str, entry_id: str, fields: Sequence[str], *, consistent: bool = False

@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from botocore.exceptions import ClientError
 
-from llm_router.adapters.dynamodb import from_item, is_condition_failure, store_errors, to_item
+from llm_router.adapters.dynamodb import from_item, is_written, store_errors, to_item
 from llm_router.models import Conversation, Turn
 from llm_router.ports import Clock
 from llm_router.prompt import sha256_hex
@@ -55,38 +54,32 @@ class DynamoConversationStore:
             "claimed_at_ms": now_ms,
             "expires_at": now_ms // 1000 + CONVERSATION_TTL_SECONDS,
         }
-        with store_errors("claiming a conversation"):
-            try:
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=_key(conversation) | to_item(values),
-                    ConditionExpression=(
-                        "attribute_not_exists(job_id) OR expires_at <= :now OR claims = :read OR last_job = :job"
-                    ),
-                    ExpressionAttributeValues=to_item(
-                        {":now": now_ms // 1000, ":read": conversation.claims, ":job": job_id}
-                    ),
-                )
-            except ClientError as error:
-                if is_condition_failure(error):
-                    return False
-                raise
-        return True
+        return is_written(
+            "claiming a conversation",
+            lambda: self._client.put_item(
+                TableName=self._table,
+                Item=_key(conversation) | to_item(values),
+                ConditionExpression=(
+                    "attribute_not_exists(job_id) OR expires_at <= :now OR claims = :read OR last_job = :job"
+                ),
+                ExpressionAttributeValues=to_item(
+                    {":now": now_ms // 1000, ":read": conversation.claims, ":job": job_id}
+                ),
+            ),
+        )
 
     def release(self, conversation: Conversation, job_id: str) -> None:
         """Forget that a job is the last, where it is."""
-        with store_errors("releasing a conversation"):
-            try:
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=_key(conversation),
-                    UpdateExpression="REMOVE last_job",
-                    ConditionExpression="last_job = :job",
-                    ExpressionAttributeValues=to_item({":job": job_id}),
-                )
-            except ClientError as error:
-                if not is_condition_failure(error):
-                    raise
+        is_written(
+            "releasing a conversation",
+            lambda: self._client.update_item(
+                TableName=self._table,
+                Key=_key(conversation),
+                UpdateExpression="REMOVE last_job",
+                ConditionExpression="last_job = :job",
+                ExpressionAttributeValues=to_item({":job": job_id}),
+            ),
+        )
 
 
 def _key(conversation: Conversation) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from llm_router.adapters.dynamodb import is_condition_failure, store_errors, to_item
+from llm_router.adapters.dynamodb import is_condition_failure, is_written, store_errors, to_item
 from llm_router.adapters.dynamodb_job_reader import DynamoJobReader
 from llm_router.adapters.job_items import JOB_TTL_SECONDS
 from llm_router.models import Job, JobStatus
@@ -45,19 +45,17 @@ class DynamoFlights(DynamoJobReader):
         # Followers are only ever added, so their number tells whether somebody new came.
         unchanged = "size(followers) = :count" if followers else "attribute_not_exists(followers)"
         count = {":count": {"N": str(len(followers))}} if followers else {}
-        with store_errors("closing a flight"):
-            try:
-                self._client.delete_item(
-                    TableName=self._jobs,
-                    Key={"job_id": {"S": _flight_key(job.flight)}},
-                    ConditionExpression=f"leader = :leader AND {unchanged}",
-                    ExpressionAttributeValues={":leader": {"S": job.job_id}, **count},
-                )
-            except ClientError as error:
-                if is_condition_failure(error):
-                    return not self._leads(job, job.flight)
-                raise
-        return True
+        key = _flight_key(job.flight)
+        is_closed = is_written(
+            "closing a flight",
+            lambda: self._client.delete_item(
+                TableName=self._jobs,
+                Key={"job_id": {"S": key}},
+                ConditionExpression=f"leader = :leader AND {unchanged}",
+                ExpressionAttributeValues={":leader": {"S": job.job_id}, **count},
+            ),
+        )
+        return is_closed or not self._leads(job, job.flight)
 
     def _leads(self, job: Job, flight: str) -> bool:
         item = self._get(_flight_key(flight))
@@ -105,20 +103,16 @@ class DynamoFlights(DynamoJobReader):
         self, what: str, job: Job, expression: str, values: dict[str, Any], *, condition: str = "leader = :leader"
     ) -> bool:
         """Change a flight while its leader is `:leader`; return whether it was."""
-        with store_errors(what):
-            try:
-                self._client.update_item(
-                    TableName=self._jobs,
-                    Key={"job_id": {"S": _flight_key(job.flight or "")}},
-                    UpdateExpression=expression,
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=values,
-                )
-            except ClientError as error:
-                if is_condition_failure(error):
-                    return False
-                raise
-        return True
+        return is_written(
+            what,
+            lambda: self._client.update_item(
+                TableName=self._jobs,
+                Key={"job_id": {"S": _flight_key(job.flight or "")}},
+                UpdateExpression=expression,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+            ),
+        )
 
 
 def _flight_key(fingerprint: str) -> str:

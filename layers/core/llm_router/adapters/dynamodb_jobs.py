@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import ClientError
-
-from llm_router.adapters.dynamodb import is_condition_failure, store_errors, to_item, transact
+from llm_router.adapters.dynamodb import is_written, store_errors, to_item, transact
 from llm_router.adapters.dynamodb_transitions import DynamoTransitions
 from llm_router.adapters.job_items import (
     JOB_TTL_SECONDS,
@@ -126,22 +124,21 @@ class DynamoJobStore(DynamoTransitions):
     def _insert(self, put: "PutTypeDef") -> None:
         # The SDK may repeat a write whose answer was lost; it must not run into itself.
         repeated = "#document = :document AND #status = :queued"
-        with store_errors("storing a job"):
-            try:
-                self._client.put_item(
-                    TableName=put["TableName"],
-                    Item=put["Item"],
-                    ConditionExpression=f"attribute_not_exists(job_id) OR ({repeated})",
-                    ExpressionAttributeNames={"#document": "document", "#status": "status"},
-                    ExpressionAttributeValues={
-                        ":document": put["Item"]["document"],
-                        ":queued": {"S": JobStatus.QUEUED.value},
-                    },
-                )
-            except ClientError as error:
-                if is_condition_failure(error):
-                    raise ConflictError("a request with this id exists") from error
-                raise
+        is_stored = is_written(
+            "storing a job",
+            lambda: self._client.put_item(
+                TableName=put["TableName"],
+                Item=put["Item"],
+                ConditionExpression=f"attribute_not_exists(job_id) OR ({repeated})",
+                ExpressionAttributeNames={"#document": "document", "#status": "status"},
+                ExpressionAttributeValues={
+                    ":document": put["Item"]["document"],
+                    ":queued": {"S": JobStatus.QUEUED.value},
+                },
+            ),
+        )
+        if not is_stored:
+            raise ConflictError("a request with this id exists")
 
     def _write(self, what: str, actions: "Sequence[TransactWriteItemTypeDef]") -> None:
         if not transact(self._client, what, actions):

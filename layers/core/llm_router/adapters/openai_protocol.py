@@ -13,7 +13,7 @@ from msgspec import Struct
 from llm_router.adapters.chat_messages import chat_messages
 from llm_router.errors import ModelError, ModelNotFoundError, ModelUnavailableError, PromptTooLongError
 from llm_router.fallback import CLOUD_PREFIX
-from llm_router.metering import estimated_tokens, prompt_chars
+from llm_router.metering import estimated_tokens
 from llm_router.models import Generation, ModelCall
 
 TOO_LONG: Final = ("context_length_exceeded", "context length", "context size")
@@ -71,7 +71,7 @@ def chat_body(call: ModelCall, model: str, limit_field: TokenLimitField) -> dict
 
 def estimated_usage(call: ModelCall, text: str) -> Usage:
     """Return about how many tokens an exchange had whose server did not tell: nothing would be a lie, and free."""
-    return Usage(prompt_tokens=estimated_tokens(prompt_chars(call)), completion_tokens=estimated_tokens(len(text)))
+    return Usage(prompt_tokens=estimated_tokens(call.prompt_chars), completion_tokens=estimated_tokens(len(text)))
 
 
 def generation(
