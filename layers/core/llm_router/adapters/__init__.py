@@ -1,1 +1,1 @@
-"""Everything that speaks to DynamoDB, SQS, Ollama or onnxruntime."""
+"""Everything that speaks to AWS, a model server or onnxruntime."""
