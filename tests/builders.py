@@ -12,11 +12,11 @@ from llm_router.models import Answer, CacheTier, FeedbackVerdict, Generation, Jo
 from llm_router.prompt import canonicalise, entry_id
 from llm_router.request_bodies import ChatRequest
 from llm_router.usage import UsageRecord
-from tests.fakes import NOW_MS
+from tests.fakes import NOW_MS, TODAY
 from tests.loading import load_event
 
 TINY = "ollama/tinyllama"
-COSTS = Costs.of("0.36", "gpt-4")
+COSTS = Costs.of("0.36", "gpt-4", TODAY)
 """A box of 100 nano-dollars per millisecond, against 30,000 and 60,000 nano-dollars per token."""
 
 

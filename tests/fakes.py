@@ -33,6 +33,7 @@ from llm_router.ports import (
 from llm_router.usage import Rollup, RollupKey, UsageRecord
 
 NOW_MS: Final = 1_700_000_000_000
+TODAY: Final = "2023-11-14"
 """2023-11-14 22:13:20 UTC."""
 DIMENSIONS: Final = 384
 FLIGHT_LEASE_MS: Final = 15 * 60 * 1000

@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from analytics.reports import Reports, parse_days
 from llm_router import api, bootstrap
-from llm_router.costs import price_book
+from llm_router.prices import price_book
 from llm_router.settings import AnalyticsSettings, environment, on_lambda
 
 app = api.create_api()
@@ -19,7 +19,9 @@ def reports() -> Reports:
     """Build the reports once per environment."""
     settings = AnalyticsSettings.from_env(environment())
     prices = price_book()
-    prices.price(settings.baseline_model)  # a baseline without a price is found here, not by the first reader
+    prices.price(
+        settings.baseline_model, bootstrap.today()
+    )  # a baseline without a price is found here, not by the first reader
     return Reports(
         rollups=bootstrap.rollup_store(settings.rollup_table),
         baseline_model=settings.baseline_model,

@@ -1,13 +1,15 @@
 """Reports over the rollups: sums of integers, turned into dollars and percentages only for showing."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from llm_router.costs import REPORTED_BASELINES, PriceBook, usd
+from llm_router.costs import REPORTED_BASELINES, usd
 from llm_router.errors import InvalidRequestError
 from llm_router.ports import Clock, RollupStore
+from llm_router.prices import PriceBook
 from llm_router.responses import CacheStatsResponse, Period, SummaryResponse
 from llm_router.rollups import recent, total
 from llm_router.usage import Rollup
@@ -44,8 +46,9 @@ class Reports(Struct, frozen=True, kw_only=True):
         period, rows = self._rows(tenant, days)
         sums = total(row.counters for row in rows)
         # From the tokens, not from the records: they may have been compared with another model when they were made.
-        baseline_nano_usd = self._list_price(self.baseline_model, sums)
-        saved_nano_usd = baseline_nano_usd - sums["actual_nano_usd"]
+        by_day = _tokens_by_day(rows)
+        baseline_nano_usd = self._list_price(self.baseline_model, by_day)
+        saved_nano_usd = None if baseline_nano_usd is None else baseline_nano_usd - sums["actual_nano_usd"]
         hits = sums["exact_hits"] + sums["semantic_hits"]
         requests = sums["requests"]
         return SummaryResponse(
@@ -60,12 +63,12 @@ class Reports(Struct, frozen=True, kw_only=True):
             actual_cost=usd(sums["actual_nano_usd"]),
             actual_nano_usd=sums["actual_nano_usd"],
             baseline_model=self.baseline_model,
-            baseline_cost=usd(baseline_nano_usd),
+            baseline_cost=_usd(baseline_nano_usd),
             baseline_nano_usd=baseline_nano_usd,
-            total_savings=usd(saved_nano_usd),
-            savings_percentage=_percent(saved_nano_usd, baseline_nano_usd),
+            total_savings=_usd(saved_nano_usd),
+            savings_percentage=_percent(saved_nano_usd or 0, baseline_nano_usd or 0),
             baselines={
-                model: usd(self._list_price(model, sums))
+                model: _usd(self._list_price(model, by_day))
                 for model in dict.fromkeys((self.baseline_model, *REPORTED_BASELINES))
             },
             avg_latency_ms=round(sums["latency_ms"] / requests, 2) if requests else 0.0,
@@ -95,9 +98,24 @@ class Reports(Struct, frozen=True, kw_only=True):
         names, rows = recent(self.rollups, tenant, days, self.clock())
         return Period(names[0], names[-1]), rows
 
-    def _list_price(self, model: str, sums: Mapping[str, int]) -> int:
-        """Return nano-dollars for the tokens summed up; whole nano-dollars per token make this exact."""
-        return self.prices.price(model).cost_nano_usd(sums["input_tokens"], sums["output_tokens"])
+    def _list_price(self, model: str, by_day: Mapping[str, Mapping[str, int]]) -> int | None:
+        """Return nano-dollars for each day's tokens at its price, rounded by the day; None where a price is unknown."""
+        costs = []
+        for day, sums in by_day.items():
+            price = self.prices.in_force(day).get(model)
+            if price is None:
+                return None
+            costs.append(price.cost_nano_usd(sums["input_tokens"], sums["output_tokens"]))
+        return sum(costs)
+
+
+def _tokens_by_day(rows: Iterable[Rollup]) -> dict[str, Counter[str]]:
+    """Return the sums of every day on which there were tokens."""
+    days: dict[str, list[Mapping[str, int]]] = {}
+    for row in rows:
+        if row.counters.get("input_tokens") or row.counters.get("output_tokens"):
+            days.setdefault(row.key.day, []).append(row.counters)
+    return {day: total(counters) for day, counters in days.items()}
 
 
 def _requests_by(rows: Iterable[Rollup], dimension: str) -> dict[str, int]:
@@ -107,6 +125,10 @@ def _requests_by(rows: Iterable[Rollup], dimension: str) -> dict[str, int]:
         if requests := row.counters.get("requests", 0):  # a row may hold nothing but reports on older answers
             counted[name] = counted.get(name, 0) + requests
     return dict(sorted(counted.items()))
+
+
+def _usd(nano: int | None) -> float | None:
+    return None if nano is None else usd(nano)
 
 
 def _percent(part: int, whole: int) -> float | None:

@@ -23,7 +23,7 @@ def inspector() -> Inspector:
         cache=bootstrap.semantic_cache(settings, vectors),
         planner=Planner(
             bootstrap.classifier(settings, vectors),
-            Router.from_settings(settings),
+            Router.from_settings(settings, bootstrap.today()),
             bootstrap.conversations(settings.job_table),
         ),
         store=bootstrap.cache_store(settings.cache_table),

@@ -27,7 +27,7 @@ def grading() -> Grading:
             Grader.LEARNED: LearnedClassifier(bootstrap.embedder(settings).embed, bias=settings.routing_bias),
         },
         Grader(settings.classifier),
-        Router.from_settings(settings),
+        Router.from_settings(settings, bootstrap.today()),
     )
 
 

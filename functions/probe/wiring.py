@@ -28,7 +28,7 @@ def parts() -> Parts:
     """Build the client and the store once per environment."""
     settings = ProbeSettings.from_env(environment())
     box = bootstrap.ollama(settings.ollama_base_url)
-    wanted = [*Router.from_settings(settings).first_asked, settings.shadow_model]
+    wanted = [*Router.from_settings(settings, bootstrap.today()).first_asked, settings.shadow_model]
     return Parts(
         box,
         bootstrap.status_store(settings.status_table),

@@ -33,7 +33,7 @@ def health() -> Response[str]:
 def models() -> Response[str]:
     """Show configured, installed and resident models, and prices."""
     built = parts()
-    return api.respond(ModelsResponse.of(built.router, built.statuses.box(), built.prices, built.shadow))
+    return api.respond(ModelsResponse.of(built.router, built.statuses.box(), built.prices(), built.shadow))
 
 
 @app.get("/openapi.json")

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.classification.complexity import Complexity
-from llm_router.costs import ListPrice, PriceBook
+from llm_router.prices import ListPrice, PriceBook, PriceSource
 from llm_router.routing import Router
 
 
@@ -38,12 +38,13 @@ class ArmModel(TierModel, frozen=True, kw_only=True):
 
 
 class Prices(Struct, frozen=True, kw_only=True):
-    """What the box costs, and list prices to compare with, in USD."""
+    """What the box costs, and the list prices of today, in USD."""
 
     instance_usd_per_hour: str
     baseline_model: str
-    retrieved: str
     list_prices: Mapping[str, ListPrice]
+    sources: Mapping[str, PriceSource]
+    """Where the list prices are from, by the names they give."""
 
 
 class ModelsResponse(Struct, frozen=True, kw_only=True):
@@ -89,11 +90,11 @@ class ModelsResponse(Struct, frozen=True, kw_only=True):
         )
 
 
-def prices_of(instance_usd_per_hour: str, baseline_model: str, book: PriceBook) -> Prices:
+def prices_of(instance_usd_per_hour: str, baseline_model: str, book: PriceBook, today: str) -> Prices:
     """Return the price part of the answer."""
     return Prices(
         instance_usd_per_hour=instance_usd_per_hour,
         baseline_model=baseline_model,
-        retrieved=book.retrieved,
-        list_prices=book.models,
+        list_prices=book.in_force(today),
+        sources=book.sources,
     )

@@ -1,6 +1,6 @@
 """Wires the checks of this function to the tables, the queue and the embedding model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from msgspec import Struct
@@ -8,8 +8,8 @@ from msgspec import Struct
 from llm_router import bootstrap
 from llm_router.adapters.dynamodb import check_table
 from llm_router.adapters.sqs import SqsInferenceQueue
-from llm_router.costs import price_book
 from llm_router.ports import StatusStore
+from llm_router.prices import price_book
 from llm_router.routing import Router
 from llm_router.settings import StatusSettings
 from status.catalogue import Prices, prices_of
@@ -22,7 +22,7 @@ class Parts(Struct, frozen=True):
     health: Health
     statuses: StatusStore
     router: Router
-    prices: Prices
+    prices: Callable[[], Prices]
     shadow: str
     """Model of the shadows; none when empty."""
 
@@ -30,7 +30,7 @@ class Parts(Struct, frozen=True):
 def build(environ: Mapping[str, str]) -> Parts:
     """Build everything out of the function's settings."""
     settings = StatusSettings.from_env(environ)
-    router = Router.from_settings(settings)
+    router = Router.from_settings(settings, bootstrap.today())
     statuses = bootstrap.status_store(settings.status_table)
     check = partial(partial, check_table, bootstrap.dynamodb())
     health = Health(
@@ -48,5 +48,5 @@ def build(environ: Mapping[str, str]) -> Parts:
         cloud=bootstrap.breaker(settings.status_table, "cloud").retry_after_ms if router.cloud else None,
         clock=bootstrap.now_ms,
     )
-    prices = prices_of(settings.instance_usd_per_hour, settings.baseline_model, price_book())
-    return Parts(health, statuses, router, prices, settings.shadow_model)
+    priced = partial(prices_of, settings.instance_usd_per_hour, settings.baseline_model, price_book())
+    return Parts(health, statuses, router, lambda: priced(bootstrap.today()), settings.shadow_model)

@@ -21,6 +21,7 @@ from infra.local.shell import Choice, missing_models, pull_command
 from infra.local.twin import Twin
 from llm_router.adapters.ollama import OllamaClient
 from llm_router.errors import ConfigError, ModelUnavailableError
+from llm_router.jobs import utc_day
 
 TEMPLATE: Final = Path(__file__).parents[2] / "template.yaml"
 LOG: Final = TEMPLATE.with_name(".build") / "functions.log"
@@ -45,7 +46,7 @@ def run(words: Sequence[str], environ: Mapping[str, str], log: Path, out: Consol
     """
     arguments = parse(words)
     try:
-        choice = Choice.of(environ)
+        choice = Choice.of(environ, utc_day(time.time_ns() // 1_000_000))
         listen(arguments.port).close()
         with _box(choice, out) as ollama_url:
             _serve(arguments, choice, ollama_url, log, out)

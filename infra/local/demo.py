@@ -155,7 +155,9 @@ def summary_table(summary: dict[str, Any]) -> Table:
     return table
 
 
-def _compared(actual: float, baseline: float) -> str:
+def _compared(actual: float, baseline: float | None) -> str:
+    if baseline is None:
+        return "unknown"
     savings = f" (savings {(baseline - actual) / baseline:.0%})".replace("%", " %") if baseline else ""
     return f"{baseline:.9f} USD{savings}"
 

@@ -73,8 +73,8 @@ class Choice:
     """What the twin's Secrets Manager is to hold, by name."""
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> "Choice":
-        """Check the settings that `environ` has; an empty one counts as absent.
+    def of(cls, environ: Mapping[str, str], today: str) -> "Choice":
+        """Check the settings that `environ` has, and that today's prices are known; an empty one counts as absent.
 
         Raises:
             ConfigError: one sentence for every bad one.
@@ -90,8 +90,8 @@ class Choice:
             parsed = _ShellSettings.from_env(_GIVEN_BY_TEMPLATE | given)
         except ConfigError as error:
             raise ConfigError([_in_words(problem) for problem in error.problems]) from error
-        Costs.of(parsed.instance_usd_per_hour, parsed.baseline_model)
-        router = Router.from_settings(parsed)
+        Costs.of(parsed.instance_usd_per_hour, parsed.baseline_model, today)
+        router = Router.from_settings(parsed, today)
         local = [*router.first_asked, *filter(None, (router.fallback, parsed.shadow_model))]
         return cls(
             environment={name: value for name, value in given.items() if name not in _CLOUD_PARAMETERS},

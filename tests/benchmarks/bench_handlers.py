@@ -25,7 +25,7 @@ from llm_router.request_bodies import ChatRequest
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.settings import RoutingSettings
-from tests.fakes import FakeBreaker, FakeCacheStore, FakeConversationStore, FakeJobStore, FakeStatusStore
+from tests.fakes import TODAY, FakeBreaker, FakeCacheStore, FakeConversationStore, FakeJobStore, FakeStatusStore
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / ".build" / "layers" / "EmbeddingLayer" / "model"
@@ -49,11 +49,11 @@ def _pipelines() -> Callable[[], Pipeline]:
     conversations = FakeConversationStore(bootstrap.now_ms)
     pipeline = Pipeline(
         classifier=LearnedClassifier(embedder.embed),
-        router=Router.from_settings(RoutingSettings()),
+        router=Router.from_settings(RoutingSettings(), TODAY),
         cache=SemanticCache(store, embedder, threshold=0.85, clock=bootstrap.now_ms),
         conversations=Conversations(conversations, jobs.get, bootstrap.now_ms),
         jobs=jobs,
-        costs=Costs.of("0.145", "gpt-4"),
+        costs=Costs.of("0.145", "gpt-4", TODAY),
         dispatch=lambda _: None,
         breaker=FakeBreaker(),
         statuses=FakeStatusStore(),

@@ -10,6 +10,7 @@ from llm_router.classification import Complexity
 from llm_router.errors import ConfigError, InvalidRequestError
 from llm_router.routing import Route, Router
 from llm_router.settings import RoutingSettings
+from tests.fakes import TODAY
 
 PHI = "ollama/phi3"
 SPLIT = (
@@ -77,7 +78,7 @@ def test_parsing_reads_what_was_written(arms: list[Arm]) -> None:
     """Arms that are written as JSON are read as they were."""
     text = json.dumps([{"tier": arm.tier, "arm": arm.arm, "weight": arm.weight, "model": arm.model} for arm in arms])
 
-    assert tuple(arms) == settings(text).routing_arms == Router.from_settings(settings(text)).arms
+    assert tuple(arms) == settings(text).routing_arms == Router.from_settings(settings(text), TODAY).arms
 
 
 JSON = st.recursive(
@@ -140,9 +141,9 @@ def test_malformed(text: str, says: str) -> None:
 def test_repeated_arm() -> None:
     """A tier cannot have two arms of one name; two tiers can."""
     both = json.loads(arm()) + json.loads(arm(tier="complex"))
-    assert 2 == len(Router.from_settings(settings(json.dumps(both))).arms)
+    assert 2 == len(Router.from_settings(settings(json.dumps(both)), TODAY).arms)
     with pytest.raises(ConfigError) as caught:
-        Router.from_settings(settings(json.dumps([*both, *json.loads(arm(weight=5))])))
+        Router.from_settings(settings(json.dumps([*both, *json.loads(arm(weight=5))])), TODAY)
 
     assert ("ROUTING_ARMS: simple has more than one arm phi",) == caught.value.problems
 

@@ -5,7 +5,7 @@ import msgspec
 from llm_router.arms import Arm
 from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.classification import Complexity
-from llm_router.costs import price_book
+from llm_router.prices import price_book
 from llm_router.routing import Router
 from status.catalogue import ArmModel, ModelsResponse, TierModel, prices_of
 from tests.fakes import NOW_MS
@@ -20,7 +20,7 @@ LLAMA = InstalledModel(name="llama3.2:latest", size_bytes=2_019_393_189)
 RESIDENT = ResidentModel(
     name="tinyllama:latest", size_bytes=900_000_000, context_length=2048, expires_at="2318-01-01T00:00:00Z"
 )
-PRICES = prices_of("0.145", "gpt-4", price_book())
+PRICES = prices_of("0.145", "gpt-4", price_book(), "2026-11-23")
 
 
 def test_seen_box() -> None:
@@ -92,14 +92,18 @@ def test_shadow() -> None:
 
 
 def test_prices() -> None:
-    """The box's price, the baseline and all list prices are shown with their date, exactly as they are set."""
+    """The box's price, the baseline and the list prices of the day are shown with their sources, as they are set."""
     shown = msgspec.to_builtins(PRICES)
+    luna = shown["list_prices"]["gpt-5.6-luna"]
 
-    assert ("0.145", "gpt-4", "2026-11-22") == (
-        shown["instance_usd_per_hour"],
-        shown["baseline_model"],
-        shown["retrieved"],
-    )
-    assert {"input_usd_per_million_tokens": "30", "output_usd_per_million_tokens": "60"} == shown["list_prices"][
-        "gpt-4"
-    ]
+    assert ("0.145", "gpt-4") == (shown["instance_usd_per_hour"], shown["baseline_model"])
+    assert {
+        "model": "gpt-5.6-luna",
+        "provider": "openai",
+        "effective_from": "2026-07-30",
+        "input_usd_per_million_tokens": "0.2",
+        "cached_input_usd_per_million_tokens": "0.02",
+        "output_usd_per_million_tokens": "1.2",
+        "source": "gpt-5.6-cut",
+    } == luna
+    assert "2026-11-23" == shown["sources"][luna["source"]]["retrieved"]

@@ -84,6 +84,13 @@ def test_only_prompts_wrap(width: int) -> None:
     )
 
 
+def test_unknown_baseline() -> None:
+    """A model whose price is not known for a day of the period is not compared with."""
+    lines = [" ".join(line.split()) for line in shown(demo.summary_table(SUMMARY | {"baseline_cost": None}), 100)]
+
+    assert "the same tokens on gpt-4 unknown" in lines
+
+
 def test_summary_compares_with_every_baseline_once() -> None:
     """Each comparison has its own savings, negative ones too, and the main baseline is there once."""
     lines = [" ".join(line.split()) for line in shown(demo.summary_table(SUMMARY), 100)]

@@ -1,6 +1,5 @@
 import pytest
 
-from llm_router.costs import price_book
 from llm_router.errors import (
     ModelError,
     ModelNotFoundError,
@@ -11,7 +10,9 @@ from llm_router.errors import (
 from llm_router.fallback import cloud_target, is_for_cloud, successor, targets
 from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import ModelCall, Spent, Target
+from llm_router.prices import price_book
 from tests.builders import COSTS, TINY, make_generation, make_job
+from tests.fakes import TODAY
 
 OTHER = Target(model="ollama/phi3", namespace="ns-phi3", max_tokens=1024)
 CLOUD = Target(model="cloud/gpt-4o-mini", namespace="ns-cloud", max_tokens=1024)
@@ -71,15 +72,33 @@ CALL = ModelCall(model="m", prompt="123456", system_prompt="789", max_tokens=10)
 
 def test_meters_of_whole_answers() -> None:
     """7 ms of the box are 100 nano-dollars each; the cloud's 10 tokens in are 150 each, its 20 tokens out 600."""
-    box, cloud = BoxMeter(COSTS), CloudMeter(price_book().price("gpt-4o-mini"))
+    box, cloud = BoxMeter(COSTS), CloudMeter(lambda: price_book().price("gpt-4o-mini", TODAY))
 
     assert Spent(busy_ms=7, actual_nano_usd=700) == box.generation(make_generation())
     assert Spent(actual_nano_usd=10 * 150 + 20 * 600) == cloud.generation(make_generation())
 
 
+def test_cached_input() -> None:
+    """1,000 tokens in, 800 of them still known to the cloud: 200 x 2,000 + 800 x 100 + 50 x 10,000 nano-dollars."""
+    cloud = CloudMeter(lambda: price_book().price("gpt-6.1-sol", "2026-11-23"))
+    answered = make_generation(input_tokens=1000, cached_input_tokens=800, output_tokens=50)
+
+    assert Spent(actual_nano_usd=980_000) == cloud.generation(answered)
+
+
+def test_meter_follows_the_price() -> None:
+    """A meter that lives through a change of price bills each answer at the price that is in force then."""
+    days = iter(["2026-07-29", "2026-07-30"])
+    cloud = CloudMeter(lambda: price_book().price("gpt-5.6-luna", next(days)))
+
+    assert [10 * 1000 + 20 * 6000, 10 * 200 + 20 * 1200] == [
+        cloud.generation(make_generation()).actual_nano_usd for _ in range(2)
+    ]
+
+
 def test_meters_of_fragments() -> None:
     """The box's time since the first piece counts; the cloud's 9 and 5 characters are 3 and 2 tokens, if any came."""
-    box, cloud = BoxMeter(COSTS), CloudMeter(price_book().price("gpt-4o-mini"))
+    box, cloud = BoxMeter(COSTS), CloudMeter(lambda: price_book().price("gpt-4o-mini", TODAY))
 
     assert Spent(busy_ms=30, actual_nano_usd=3000) == box.fragment(CALL, "Hello", writing_ms=30)
     assert Spent(actual_nano_usd=3 * 150 + 2 * 600) == cloud.fragment(CALL, "Hello", writing_ms=30)

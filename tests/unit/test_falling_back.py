@@ -6,7 +6,6 @@ from contextlib import nullcontext
 import pytest
 from msgspec.structs import replace
 
-from llm_router.costs import price_book
 from llm_router.errors import (
     ConflictError,
     ModelNotFoundError,
@@ -19,13 +18,14 @@ from llm_router.inference import InferenceRunner
 from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, ModelCall, Spent, Target, Turn
 from llm_router.models import Generation as Said
+from llm_router.prices import price_book
 from tests.builders import COSTS, TINY, make_entry, make_generation, make_job
-from tests.fakes import NOW_MS, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
+from tests.fakes import NOW_MS, TODAY, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
 
 DEADLINE_MS = NOW_MS + 100_000
 OTHER = Target(model="ollama/phi3", namespace="ns-phi3", max_tokens=900)
 CLOUD = Target(model="cloud/gpt-4o-mini", namespace="ns-cloud", max_tokens=1024)
-PRICE = price_book().price("gpt-4o-mini")
+PRICE = price_book().price("gpt-4o-mini", TODAY)
 BY_CLOUD = make_generation("By the cloud.", model=CLOUD.model, load_ns=0, prompt_ns=0, generation_ns=0)
 MISSING = ModelNotFoundError("not there")
 DOWN = ModelUnavailableError("gone")
@@ -68,7 +68,7 @@ class World:
             statuses=self.statuses,
             model=self.cloud if in_cloud else self.box,
             costs=COSTS,
-            meter=CloudMeter(PRICE) if in_cloud else BoxMeter(COSTS),
+            meter=CloudMeter(lambda: PRICE) if in_cloud else BoxMeter(COSTS),
             clock=self.clock,
             heartbeat=lambda _: nullcontext(),
             new_worker=lambda: "cloud-worker" if in_cloud else "box-worker",

@@ -246,7 +246,7 @@ def test_time_to_live(wanted_hours: float | None, kept_seconds: int) -> None:
 def test_stored_answer_is_not_stored_again() -> None:
     """A job that the cache answered leaves the cache as it is."""
     world = World()
-    hit = answer_from_cache(Hit(make_entry(), CacheTier.EXACT, 1.0), COSTS)
+    hit = answer_from_cache(Hit(make_entry(), CacheTier.EXACT, 1.0), COSTS, NOW_MS)
     finished = succeeded(world.jobs.get("req_1"), hit, NOW_MS)
     world.jobs.finish(finished, usage_record(finished))
     world.run()

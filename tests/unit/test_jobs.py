@@ -238,7 +238,7 @@ def test_usage_of_an_answer() -> None:
 
 def test_answer_from_cache() -> None:
     """A stored answer costs no box time, and saves what its tokens cost elsewhere."""
-    answer = answer_from_cache(Hit(make_entry(), CacheTier.SEMANTIC, 0.9), COSTS)
+    answer = answer_from_cache(Hit(make_entry(), CacheTier.SEMANTIC, 0.9), COSTS, NOW_MS)
 
     assert ("A language.", CacheTier.SEMANTIC, 0.9) == (answer.text, answer.tier, answer.similarity)
     assert (0, 0, 10 * 30_000 + 20 * 60_000) == (answer.busy_ms, answer.actual_nano_usd, answer.baseline_nano_usd)

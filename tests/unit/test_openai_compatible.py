@@ -101,6 +101,26 @@ def test_tokens_that_are_not_told_are_estimated() -> None:
     assert not told.tokens_estimated
 
 
+@pytest.mark.parametrize(
+    ("details", "cached"),
+    [
+        ({"cached_tokens": 5, "audio_tokens": 0}, 5),
+        ({"cached_tokens": 0}, 0),
+        ({"cached_tokens": None}, 0),
+        ({}, 0),
+        (None, 0),
+        ({"cached_tokens": 8}, 7),  # more than the prompt had
+        ({"cached_tokens": -1}, 0),
+    ],
+)
+def test_cached_tokens(details: dict[str, int | None] | None, cached: int) -> None:
+    """What the server still knew of the prompt's 7 tokens is told; one that does not tell is paid in full."""
+    answered = ask(streamed(piece("Py", "stop"), event(usage=USAGE | {"prompt_tokens_details": details})))[-1]
+
+    assert isinstance(answered, Generation)
+    assert (7, cached) == (answered.input_tokens, answered.cached_input_tokens)
+
+
 def test_request_asks_the_configured_model_for_a_stream_with_its_usage() -> None:
     """Whatever model the call names, the client's own is asked, with the key as a bearer token."""
     request = sent(CALL)

@@ -1,9 +1,9 @@
 import pytest
 
 from analytics.reports import DEFAULT_DAYS, MAX_DAYS, Reports, parse_days
-from llm_router.costs import price_book
 from llm_router.errors import InvalidRequestError
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus
+from llm_router.prices import price_book
 from llm_router.responses import CacheStatsResponse, Period, SummaryResponse
 from llm_router.rollups import counters, rollup_key
 from llm_router.usage import UsageRecord
@@ -11,15 +11,16 @@ from tests.builders import TINY, make_usage
 from tests.fakes import NOW_MS, FakeRollupStore, SettableClock
 
 LARGE = "ollama/llama3.2"
+JULY_30_MS = 1_785_412_800_000  # 2026-07-30, 12:00 UTC
 FREE = {"busy_ms": 0, "actual_nano_usd": 0}
 
 
-def reports(*records: UsageRecord) -> Reports:
-    """Return reports over some requests, asked for at 22:13 UTC on 2023-11-14."""
+def reports(*records: UsageRecord, baseline_model: str = "gpt-4", now_ms: int = NOW_MS) -> Reports:
+    """Return reports over some requests, asked for at 22:13 UTC on 2023-11-14 unless another time is said."""
     store = FakeRollupStore()
     for record in records:
         store.add(record.request_id, rollup_key(record), counters(record))
-    return Reports(rollups=store, baseline_model="gpt-4", prices=price_book(), clock=SettableClock(NOW_MS))
+    return Reports(rollups=store, baseline_model=baseline_model, prices=price_book(), clock=SettableClock(now_ms))
 
 
 BUSY = reports(
@@ -114,6 +115,34 @@ def test_loss() -> None:
     summary = reports(make_usage(actual_nano_usd=3_000_000)).summary("default", 1)
 
     assert (-0.0015, -100.0) == (summary.total_savings, summary.savings_percentage)
+
+
+def test_each_day_has_its_price() -> None:
+    """Tokens of two days are compared at the price of each: 10 and 20 at 1,000 and 6,000, then at 200 and 1,200."""
+    before, after = make_usage("1", day="2026-07-29"), make_usage("2", day="2026-07-30")
+    summary = reports(before, after, baseline_model="gpt-5.6-luna", now_ms=JULY_30_MS).summary("default", 2)
+
+    assert 130_000 + 26_000 == summary.baseline_nano_usd
+
+
+def test_unknown_price() -> None:
+    """A baseline without a price on a day with tokens is unknown, and so are the savings; other days do not matter."""
+    answered, failed = (
+        make_usage("1", day="2026-07-08"),
+        make_usage("2", day="2026-07-08", input_tokens=0, output_tokens=0),
+    )
+    july_9 = make_usage("3", day="2026-07-09")
+    summary = reports(answered, july_9, baseline_model="gpt-5.6-luna", now_ms=JULY_30_MS).summary("default", 30)
+    known = reports(failed, july_9, baseline_model="gpt-5.6-luna", now_ms=JULY_30_MS).summary("default", 30)
+
+    assert (None, None, None, None) == (
+        summary.baseline_cost,
+        summary.baseline_nano_usd,
+        summary.total_savings,
+        summary.savings_percentage,
+    )
+    assert (None, 0.00007) == (summary.baselines["gpt-5.6-luna"], summary.baselines["gpt-3.5-turbo"])
+    assert 130_000 == known.baseline_nano_usd
 
 
 @pytest.mark.parametrize(("text", "days"), [(None, DEFAULT_DAYS), ("1", 1), ("07", 7), (str(MAX_DAYS), MAX_DAYS)])

@@ -4,11 +4,13 @@ from llm_router.classification import Complexity
 from llm_router.errors import ConfigError, InvalidRequestError
 from llm_router.routing import Route, Router
 from llm_router.settings import RoutingSettings
+from tests.fakes import TODAY
 
 ROUTER = Router.from_settings(
     RoutingSettings(
         default_simple_model="ollama/small", default_medium_model="ollama/middle", default_complex_model="ollama/large"
-    )
+    ),
+    TODAY,
 )
 
 
@@ -67,7 +69,7 @@ WITH_FALLBACKS = RoutingSettings(fallback_model="ollama/phi3", cloud_model="gpt-
 
 def test_fallbacks() -> None:
     """A tier's model may be stood in for by the other local model, then by the cloud's under a name of its own."""
-    route = Router.from_settings(WITH_FALLBACKS).route(Complexity.SIMPLE, 100, unit="default")
+    route = Router.from_settings(WITH_FALLBACKS, TODAY).route(Complexity.SIMPLE, 100, unit="default")
 
     assert Route(model="ollama/tinyllama", fallbacks=("ollama/phi3", "cloud/gpt-4o-mini")) == route
     assert () == ROUTER.route(Complexity.SIMPLE, 100, unit="default").fallbacks
@@ -76,7 +78,7 @@ def test_fallbacks() -> None:
 @pytest.mark.parametrize(("fallback", "chars"), [("ollama/tinyllama", 100), ("ollama/phi3", 20_000)])
 def test_local_fallback_that_could_not_help(fallback: str, chars: int) -> None:
     """A model does not stand in for itself, nor for a prompt that it cannot hold."""
-    router = Router.from_settings(RoutingSettings(fallback_model=fallback))
+    router = Router.from_settings(RoutingSettings(fallback_model=fallback), TODAY)
 
     assert () == router.route(Complexity.SIMPLE, chars, unit="default").fallbacks
 
@@ -84,7 +86,7 @@ def test_local_fallback_that_could_not_help(fallback: str, chars: int) -> None:
 @pytest.mark.parametrize("model", ["ollama/tinyllama", "ollama/phi3", "cloud/gpt-4o-mini"])
 def test_forced_model_never_falls_back(model: str) -> None:
     """Every configured model can be forced, also those of the fallbacks, and then nobody stands in for it."""
-    router = Router.from_settings(WITH_FALLBACKS)
+    router = Router.from_settings(WITH_FALLBACKS, TODAY)
 
     assert Route(model=model, arm="forced") == router.route(Complexity.SIMPLE, 100, model, unit="default")
 
@@ -92,7 +94,7 @@ def test_forced_model_never_falls_back(model: str) -> None:
 def test_unknown_forced_model_lists_all() -> None:
     """The choice that the error names has the fallbacks in it."""
     with pytest.raises(InvalidRequestError) as caught:
-        Router.from_settings(WITH_FALLBACKS).route(Complexity.SIMPLE, 100, "gpt-4o-mini", unit="default")
+        Router.from_settings(WITH_FALLBACKS, TODAY).route(Complexity.SIMPLE, 100, "gpt-4o-mini", unit="default")
 
     assert "must be one of cloud/gpt-4o-mini, ollama/llama3.2, ollama/phi3, ollama/tinyllama" == str(caught.value)
 
@@ -100,4 +102,4 @@ def test_unknown_forced_model_lists_all() -> None:
 def test_cloud_without_a_price() -> None:
     """A cloud model whose price is not known cannot be configured: its answers could not be billed."""
     with pytest.raises(ConfigError, match="no list price is known for 'gpt-99'"):
-        Router.from_settings(RoutingSettings(cloud_model="gpt-99"))
+        Router.from_settings(RoutingSettings(cloud_model="gpt-99"), TODAY)

@@ -7,6 +7,7 @@ from infra.local.shell import DEFAULT_OLLAMA_URL, SETTINGS, Choice, missing_mode
 from llm_router.box import BoxState, InstalledModel
 from llm_router.errors import ConfigError
 from tests.contract.sam_template import TEMPLATE
+from tests.fakes import TODAY
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -14,13 +15,13 @@ README = Path(__file__).parents[2] / "README.md"
 def problems(**environ: str) -> tuple[str, ...]:
     """Return what is wrong with settings."""
     with pytest.raises(ConfigError) as caught:
-        Choice.of(environ)
+        Choice.of(environ, TODAY)
     return caught.value.problems
 
 
 def test_nothing_chosen() -> None:
     """Without settings nothing is overridden, and the template's models are asked at Ollama's usual address."""
-    choice = Choice.of({"PATH": "/bin", "CACHE_TABLE": "theirs", "BASELINE_MODEL": ""})
+    choice = Choice.of({"PATH": "/bin", "CACHE_TABLE": "theirs", "BASELINE_MODEL": ""}, TODAY)
 
     assert Choice(environment={}, ollama_url=DEFAULT_OLLAMA_URL, models=("tinyllama", "llama3.2")) == choice
 
@@ -28,7 +29,7 @@ def test_nothing_chosen() -> None:
 def test_chosen_settings() -> None:
     """Settings of the shell reach the functions as they are; the address goes by itself."""
     given = {"CACHE_SIMILARITY_THRESHOLD": "0.9", "DEFAULT_MEDIUM_MODEL": "ollama/qwen3:4b"}
-    choice = Choice.of(given | {"OLLAMA_BASE_URL": "http://box:11434/"})
+    choice = Choice.of(given | {"OLLAMA_BASE_URL": "http://box:11434/"}, TODAY)
 
     assert given == choice.environment
     assert ("http://box:11434", ("tinyllama", "qwen3:4b", "llama3.2")) == (choice.ollama_url, choice.models)
@@ -39,7 +40,7 @@ CLOUD = {"CLOUD_MODEL": "gpt-4o-mini", "CLOUD_BASE_URL": "https://api.example.co
 
 def test_chosen_cloud() -> None:
     """A cloud is a matter of the template's parameters; its key goes into the twin's secrets and to no function."""
-    choice = Choice.of(CLOUD | {"FALLBACK_MODEL": "ollama/phi3"})
+    choice = Choice.of(CLOUD | {"FALLBACK_MODEL": "ollama/phi3"}, TODAY)
 
     assert {
         "CloudModel": "gpt-4o-mini",

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from llm_router.costs import Costs
 from llm_router.errors import ModelError, ModelUnavailableError, StoreError
 from llm_router.fallback import is_cloud, successor
-from llm_router.jobs import CANCELLED, answer_from_cache, cancelled, usage_record
+from llm_router.jobs import CANCELLED, answer_from_cache, cancelled, usage_record, utc_day
 from llm_router.metering import Meter
 from llm_router.models import Answer, Failure, Generation, Job, Spent, Target
 from llm_router.ports import CacheStore, Clock, JobStore, LanguageModel
@@ -87,7 +87,7 @@ class Answering(Struct, frozen=True, kw_only=True):
         with suppress(StoreError):
             entry = self.cache.get(work.asked.namespace, work.job.entry_id)
             if (hit := exact_hit(entry, self.clock())) is not None:
-                return answer_from_cache(hit, self.costs, fallback=work.fallback, spent=work.spent)
+                return answer_from_cache(hit, self.costs, self.clock(), fallback=work.fallback, spent=work.spent)
         return None
 
     def _new_answer(self, work: Work, deadline_ms: int) -> Answer:
@@ -98,12 +98,15 @@ class Answering(Struct, frozen=True, kw_only=True):
             model=generation.model,
             input_tokens=generation.input_tokens,
             output_tokens=generation.output_tokens,
+            cached_input_tokens=generation.cached_input_tokens,
             done_reason=generation.done_reason,
             fallback=work.fallback,
             tokens_estimated=generation.tokens_estimated,
             busy_ms=spent.busy_ms,
             actual_nano_usd=spent.actual_nano_usd,
-            baseline_nano_usd=self.costs.baseline_nano_usd(generation.input_tokens, generation.output_tokens),
+            baseline_nano_usd=self.costs.baseline_nano_usd(
+                generation.input_tokens, generation.output_tokens, utc_day(self.clock())
+            ),
         )
 
     def _generate(self, work: Work, deadline_ms: int) -> Generation:

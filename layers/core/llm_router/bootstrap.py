@@ -22,14 +22,16 @@ from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.breaker import Breaker, GuardedModel
 from llm_router.classification import LearnedClassifier, RuleClassifier
 from llm_router.conversations import Conversations
-from llm_router.costs import Costs, price_book
+from llm_router.costs import Costs
 from llm_router.errors import EmbeddingError, StoreError
 from llm_router.heartbeat import LeaseKeeper
 from llm_router.inference import InferenceRunner
+from llm_router.jobs import utc_day
 from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import new_request_id
 from llm_router.observability import count_degraded, logger
 from llm_router.pipeline import Pipeline
+from llm_router.prices import price_book
 from llm_router.remembering import RememberingEmbedder
 from llm_router.requests import Requests
 from llm_router.retrying import RetryingModel, RetryPolicy
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from llm_router.metering import Meter
     from llm_router.models import Job
     from llm_router.ports import Classifier, Dispatch, Embedder, LanguageModel
+    from llm_router.prices import ListPrice
 
 _AWS_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
 
@@ -71,6 +74,11 @@ CLOUD_PROBE_LEASE_MS = 300_000
 def now_ms() -> int:
     """Return milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+def today() -> str:
+    """Return the UTC day, `YYYY-MM-DD`."""
+    return utc_day(now_ms())
 
 
 @lru_cache
@@ -186,7 +194,7 @@ def status_store(table: str) -> DynamoStatusStore:
 
 def inference_runner(settings: InferSettings) -> InferenceRunner:
     """Build what runs queued jobs on the box."""
-    costs = Costs.of(settings.instance_usd_per_hour, settings.baseline_model)
+    costs = Costs.of(settings.instance_usd_per_hour, settings.baseline_model, today())
     box = guarded(ollama(settings.ollama_base_url), breaker(settings.status_table))
     return _runner(settings, box, costs, BoxMeter(costs))
 
@@ -205,10 +213,14 @@ def cloud_runner(settings: InferCloudSettings) -> InferenceRunner:
         model=settings.cloud_model,
         clock=now_ms,
     )
-    costs = Costs.of(settings.instance_usd_per_hour, settings.baseline_model)
+    costs = Costs.of(settings.instance_usd_per_hour, settings.baseline_model, today())
     circuit = breaker(settings.status_table, "cloud", probe_lease_ms=CLOUD_PROBE_LEASE_MS)
-    meter = CloudMeter(price_book().price(settings.cloud_model))
-    return _runner(settings, guarded(client, circuit), costs, meter, in_cloud=True)
+
+    def price() -> "ListPrice":
+        return price_book().price(settings.cloud_model, today())
+
+    price()  # a model without a price is found here, not by the first answer
+    return _runner(settings, guarded(client, circuit), costs, CloudMeter(price), in_cloud=True)
 
 
 def _runner(
@@ -245,12 +257,12 @@ def pipeline(settings: ChatSettings) -> Pipeline:
     vectors = RememberingEmbedder(embedder(settings))
     return Pipeline(
         classifier=classifier(settings, vectors),
-        router=Router.from_settings(settings),
+        router=Router.from_settings(settings, today()),
         cache=semantic_cache(settings, vectors),
         # A conversation whose last request is stuck gets it going again: its caller may never look at it.
         conversations=conversations(settings.job_table, lambda job_id: requests.revive(jobs.get(job_id))),
         jobs=jobs,
-        costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model),
+        costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model, today()),
         dispatch=dispatch,
         breaker=breaker(settings.status_table),
         statuses=status_store(settings.status_table),

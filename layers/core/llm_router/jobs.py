@@ -38,7 +38,9 @@ def is_set_aside(job: Job) -> bool:
     return job.status is JobStatus.FAILED and job.failure is not None and job.failure.code == SET_ASIDE
 
 
-def answer_from_cache(hit: Hit, costs: Costs, *, fallback: str | None = None, spent: Spent | None = None) -> Answer:
+def answer_from_cache(
+    hit: Hit, costs: Costs, now_ms: int, *, fallback: str | None = None, spent: Spent | None = None
+) -> Answer:
     """Return a stored answer; it keeps the token counts of its generation and costs nothing by itself.
 
     `fallback` is the model it was stored under, when that is not the one the question was meant for, and `spent` what
@@ -57,7 +59,7 @@ def answer_from_cache(hit: Hit, costs: Costs, *, fallback: str | None = None, sp
         fallback=fallback,
         busy_ms=spent.busy_ms,
         actual_nano_usd=spent.actual_nano_usd,
-        baseline_nano_usd=costs.baseline_nano_usd(entry.input_tokens, entry.output_tokens),
+        baseline_nano_usd=costs.baseline_nano_usd(entry.input_tokens, entry.output_tokens, utc_day(now_ms)),
     )
 
 
@@ -82,6 +84,7 @@ def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
         refusal=job.refusal,
         input_tokens=answer.input_tokens if answer else 0,
         output_tokens=answer.output_tokens if answer else 0,
+        cached_input_tokens=answer.cached_input_tokens if answer else 0,
         busy_ms=spent.busy_ms if spent else 0,
         latency_ms=job.latency_ms,
         actual_nano_usd=spent.actual_nano_usd if spent else 0,

@@ -1,12 +1,14 @@
 """What a model's work costs: the box by the time it was busy, the cloud by the token."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
 
 from llm_router.box import CHARS_PER_TOKEN
-from llm_router.costs import Costs, ListPrice
+from llm_router.costs import Costs
 from llm_router.models import Generation, ModelCall, Spent
+from llm_router.prices import ListPrice
 
 
 class Meter(Protocol):
@@ -38,17 +40,21 @@ class BoxMeter(Struct, frozen=True):
 class CloudMeter(Struct, frozen=True):
     """List price of the tokens; those of an answer that broke off are estimated, for they are billed and not told."""
 
-    price: ListPrice
+    price: Callable[[], ListPrice]
+    """Tells the price in force, for a meter may outlive one."""
 
     def generation(self, generation: Generation) -> Spent:
-        """Return the list price of the tokens."""
-        return Spent(actual_nano_usd=self.price.cost_nano_usd(generation.input_tokens, generation.output_tokens))
+        """Return the list price of the tokens, with what the cloud still knew of the prompt at its lower price."""
+        cost_nano_usd = self.price().cost_nano_usd(
+            generation.input_tokens, generation.output_tokens, generation.cached_input_tokens
+        )
+        return Spent(actual_nano_usd=cost_nano_usd)
 
     def fragment(self, call: ModelCall, text: str, *, writing_ms: int) -> Spent:  # noqa: ARG002 - the protocol's
         """Return the list price of about as many tokens; a call that was refused costs nothing."""
         if not text:
             return Spent()
-        cost_nano_usd = self.price.cost_nano_usd(estimated_tokens(call.prompt_chars), estimated_tokens(len(text)))
+        cost_nano_usd = self.price().cost_nano_usd(estimated_tokens(call.prompt_chars), estimated_tokens(len(text)))
         return Spent(actual_nano_usd=cost_nano_usd)
 
 

@@ -118,6 +118,8 @@ class Generation(Struct, frozen=True, kw_only=True):
     load_ns: int = 0
     prompt_ns: int = 0
     generation_ns: int = 0
+    cached_input_tokens: int = 0
+    """How many of the input tokens the cloud still knew from before, and bills at a lower price."""
     tokens_estimated: bool = False
     """Whether the server did not tell the tokens, and they were estimated from the length of the texts."""
 
@@ -157,6 +159,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     model: str
     input_tokens: int
     output_tokens: int
+    cached_input_tokens: int = 0
     done_reason: str = "stop"
     tier: CacheTier | None = None
     similarity: float | None = None

@@ -120,7 +120,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         return job
 
     def _with_stored_answer(self, job: Job, hit: Hit, *, fallback: str | None = None) -> Job:
-        return succeeded(job, answer_from_cache(hit, self.costs, fallback=fallback), self.clock())
+        now_ms = self.clock()
+        return succeeded(job, answer_from_cache(hit, self.costs, now_ms, fallback=fallback), now_ms)
 
     def _record(self, finished: Job, conversation: Conversation | None) -> Job:
         with self.conversations.claimed(conversation, finished.job_id):

@@ -269,13 +269,14 @@ class SummaryResponse(Struct, frozen=True, kw_only=True):
     actual_cost: float
     actual_nano_usd: int
     baseline_model: str
-    baseline_cost: float
-    baseline_nano_usd: int
-    total_savings: float
+    baseline_cost: float | None
+    """At each day's price; None, unknown, when no price is known for one of the days."""
+    baseline_nano_usd: int | None
+    total_savings: float | None
     """Negative when the box cost more than the baseline would have."""
     savings_percentage: float | None
     """None while there is nothing to compare with."""
-    baselines: dict[str, float]
+    baselines: dict[str, float | None]
     """What the same tokens would have cost elsewhere, in USD; other models would count them a little differently."""
     avg_latency_ms: float
     requests_by_model: dict[str, int]

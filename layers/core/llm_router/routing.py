@@ -7,9 +7,9 @@ from msgspec import Struct
 from llm_router.arms import DEFAULT_ARM, FORCED_ARM, Arm, chosen, repeated
 from llm_router.box import fits
 from llm_router.classification.complexity import Complexity
-from llm_router.costs import price_book
 from llm_router.errors import ConfigError, InvalidRequestError
 from llm_router.fallback import CLOUD_PREFIX
+from llm_router.prices import price_book
 from llm_router.settings import RoutingSettings
 
 
@@ -33,16 +33,16 @@ class Router(Struct, frozen=True):
     """A tier that has some shares its callers out among them."""
 
     @classmethod
-    def from_settings(cls, settings: RoutingSettings) -> "Router":
+    def from_settings(cls, settings: RoutingSettings, today: str) -> "Router":
         """Read the models out of a function's settings.
 
         Raises:
-            ConfigError: the cloud's model has no known price, or a tier has two arms of one name.
+            ConfigError: the cloud's model has no known price today, or a tier has two arms of one name.
         """
         if problems := repeated(settings.routing_arms):
             raise ConfigError([f"ROUTING_ARMS: {problem}" for problem in problems])
         if settings.cloud_model:
-            price_book().price(settings.cloud_model)
+            price_book().price(settings.cloud_model, today)
         return cls(
             {
                 Complexity.SIMPLE: settings.default_simple_model,

@@ -35,6 +35,8 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     """Present in the second record of a request, which counts what was said of the answer and nothing else."""
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_input_tokens: int = 0
+    """How many of the input tokens the cloud billed at its price for what it still knew from before."""
     busy_ms: int = 0
     latency_ms: int = 0
     actual_nano_usd: int = 0

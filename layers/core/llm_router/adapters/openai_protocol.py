@@ -40,11 +40,25 @@ class Choice(Struct):
     finish_reason: str | None = None
 
 
+class PromptTokens(Struct):
+    """What the tokens of a prompt were."""
+
+    cached_tokens: int | None = None
+    """How many of them the server still knew, and bills at a lower price."""
+
+
 class Usage(Struct):
     """The tokens of a whole exchange."""
 
     prompt_tokens: int
     completion_tokens: int
+    prompt_tokens_details: PromptTokens | None = None
+
+    @property
+    def cached_tokens(self) -> int:
+        """Return how many tokens of the prompt are billed at the lower price; none where the server does not tell."""
+        told = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
+        return max(0, min(told or 0, self.prompt_tokens))
 
 
 class Chunk(Struct):
@@ -89,6 +103,7 @@ def generation(
         done_reason=done_reason,
         input_tokens=usage.prompt_tokens,
         output_tokens=usage.completion_tokens,
+        cached_input_tokens=usage.cached_tokens,
         tokens_estimated=estimated,
     )
 
