@@ -102,7 +102,7 @@ class FakeCacheStore:
         self._check("generation")
         return self.generations.get(tenant, 0)
 
-    def get(self, namespace: str, entry_id: str, *, consistent: bool = False) -> CacheEntry | None:
+    def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
         """Return the entry with this key."""
         self._check("get")
         stored = self.entries.get((namespace, entry_id))
@@ -143,6 +143,11 @@ class FakeCacheStore:
         """Remove an entry, and keep answers out that were begun before."""
         self.entries.pop((namespace, entry_id), None)
         self._evicted[namespace, entry_id] = now_ms, floor
+
+    def raise_floor(self, entry: CacheEntry, floor: float) -> None:
+        """Let an entry ask for more similarity."""
+        stored, vector = self.entries[entry.namespace, entry.entry_id]
+        self.entries[entry.namespace, entry.entry_id] = replace(stored, similarity_floor=floor), vector
 
     def is_refused(self, tenant: str, asked: str, answered: str) -> bool:
         """Whether a complaint keeps two prompts apart."""

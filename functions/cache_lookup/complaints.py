@@ -49,7 +49,7 @@ class Complaints(Struct, frozen=True, kw_only=True):
         key = entry_key(job, answer)
         if verdict is FeedbackVerdict.RIGHT or key is None:
             return None
-        return change_for(job, answer, key, self.cache.get(*key, consistent=True))
+        return change_for(job, answer, key, self.cache.get(*key))
 
 
 def _answer_of(job: Job) -> Answer:

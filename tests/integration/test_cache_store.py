@@ -234,16 +234,17 @@ def test_nothing_carries_the_vector(cloud: Cloud) -> None:
 
 
 def test_consistent_read(cloud: Cloud) -> None:
-    """A read is consistent when that is asked for, and otherwise half the price."""
+    """Every read is consistent, so that what was removed or cleared a moment ago is not found."""
     asked: list[dict[str, Any]] = []
     cloud.dynamodb.meta.events.register(
         "provide-client-params.dynamodb.GetItem", lambda params, **_: asked.append(params)
     )
     store = DynamoCacheStore(cloud.dynamodb, "CacheTable")
     store.get("ns", "id")
-    store.get("ns", "id", consistent=True)
+    store.generation("default")
+    store.is_refused("default", "one", "other")
 
-    assert [False, True] == [params["ConsistentRead"] for params in asked]
+    assert [True, True, True] == [params["ConsistentRead"] for params in asked]
 
 
 def test_vector_digits(cloud: Cloud) -> None:

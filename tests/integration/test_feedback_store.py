@@ -37,7 +37,7 @@ class Home:
 
     def stored(self, entry: CacheEntry) -> CacheEntry | None:
         """Return an entry as it stands."""
-        return self.cache.get(entry.namespace, entry.entry_id, consistent=True)
+        return self.cache.get(entry.namespace, entry.entry_id)
 
 
 @pytest.fixture(params=["fake", "dynamodb"])

@@ -1,9 +1,11 @@
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from llm_router.cache_entries import CacheEntry
+from llm_router.cache_entries import CacheEntry, Candidate
 from llm_router.models import CacheBypass, CacheTier, Turn
 from llm_router.prompt import canonicalise
 from llm_router.request_bodies import CacheQuestion
@@ -164,8 +166,8 @@ def test_stored_between_the_tiers() -> None:
     """An entry of the same words that is stored after the exact tier was asked is an exact hit, whatever its floor."""
 
     class LateStore(FakeCacheStore):
-        def get(self, namespace: str, entry_id: str, *, consistent: bool = False) -> CacheEntry | None:
-            found = super().get(namespace, entry_id, consistent=consistent)
+        def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
+            found = super().get(namespace, entry_id)
             self.put(make_entry(namespace=namespace, similarity_floor=1.001), FakeEmbedder().embed("What is Python?"))
             return found
 
@@ -175,6 +177,54 @@ def test_stored_between_the_tiers() -> None:
     hit = world.ask().hit
 
     assert (CacheTier.EXACT, 1.0) == (hit and hit.tier, hit and hit.similarity)
+
+
+class LaggingStore(FakeCacheStore):
+    """A store whose index shows what it held when it was last told to look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: Sequence[Candidate] = ()
+
+    def nearest(self, namespace: str, embedding: Sequence[float], limit: int) -> Sequence[Candidate]:
+        """Return the candidates as they were."""
+        return self.shown
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda store, entry: store.evict("default", entry.namespace, entry.entry_id, NOW_MS), "removed or replaced"),
+        (lambda store, entry: store.put(replace(entry, created_at_ms=NOW_MS + 1), None), "removed or replaced"),
+        (lambda store, entry: store.bury(entry.namespace, entry.entry_id, 0.0, NOW_MS), "removed or replaced"),
+        (lambda store, entry: store.raise_floor(entry, 0.999), "below the floor of the entry"),
+    ],
+    ids=["deleted", "answered anew", "called wrong", "floor raised"],
+)
+def test_index_that_lags(change: Callable[[LaggingStore, CacheEntry], object], reason: str) -> None:
+    """What the index still shows of an entry that was changed or removed since is not served."""
+    world = World()
+    world.store = store = LaggingStore()
+    world.cache = SemanticCache(store, world.embedder, threshold=0.85, clock=world.clock)
+    entry = make_entry(namespace=world.ask().namespace)
+    store.put(entry, None)
+    store.shown = [Candidate(entry, 0.96)]
+    before = world.ask(REWORDED)
+    change(store, entry)
+    after = world.ask(REWORDED)
+
+    assert before.hit is not None
+    assert (None, [reason]) == (after.hit, [verdict.reason for verdict in after.verdicts])
+
+
+def test_own_entry_that_was_removed() -> None:
+    """What the index still shows of the answer to the very question, after that was removed, is no hit either."""
+    world = World()
+    world.store = store = LaggingStore()
+    world.cache = SemanticCache(store, world.embedder, threshold=0.85, clock=world.clock)
+    store.shown = [Candidate(make_entry(namespace=world.ask().namespace), 1.0)]
+
+    assert world.ask().hit is None
 
 
 def test_reported_pair_is_skipped() -> None:

@@ -95,11 +95,14 @@ class CacheStore(Protocol):
     def generation(self, tenant: str) -> int:
         """Return the number that clearing the tenant's cache increases; 0 at first."""
 
-    def get(self, namespace: str, entry_id: str, *, consistent: bool = False) -> CacheEntry | None:
-        """Return the entry with this exact key, expired or not; `consistent` sees a write of a moment ago."""
+    def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
+        """Return the entry with this exact key as last written, expired or not."""
 
     def nearest(self, namespace: str, embedding: Sequence[float], limit: int) -> Sequence[Candidate]:
-        """Return up to `limit` entries of the namespace, most similar first, expired or not."""
+        """Return up to `limit` entries of the namespace, most similar first, expired or not.
+
+        They may be as they were some seconds ago.
+        """
 
     def put(self, entry: CacheEntry, embedding: Sequence[float] | None) -> bool:
         """Store an entry; without an embedding it is found by its exact key only.

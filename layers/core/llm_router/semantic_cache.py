@@ -20,6 +20,7 @@ from llm_router.prompt import entry_id, sha256_hex
 from llm_router.request_bodies import CacheQuestion
 
 CANDIDATES: Final = 5
+_BELOW_FLOOR: Final = "below the floor of the entry"
 _NOT_OF_A_CODE: Final = re.compile(r"[^a-z0-9]+")
 
 
@@ -206,7 +207,7 @@ class SemanticCache:
 
     def again(self, lookup: Lookup) -> Hit | None:
         """Look once more for the exact words of a question that was looked up before."""
-        return self._exact(lookup, consistent=True).hit
+        return self._exact(lookup).hit
 
     def _generation(self, tenant: str) -> tuple[int, tuple[str, ...]]:
         """Return how often the tenant's cache has been cleared, and what failed in finding out."""
@@ -215,9 +216,9 @@ class SemanticCache:
         except StoreError:
             return 0, ("cache",)
 
-    def _exact(self, place: Lookup, *, consistent: bool = False) -> Lookup:
+    def _exact(self, place: Lookup) -> Lookup:
         try:
-            entry = self._store.get(place.namespace, place.entry_id, consistent=consistent)
+            entry = self._store.get(place.namespace, place.entry_id)
         except StoreError:
             return place.without("cache")
         return replace(place, hit=exact_hit(entry, self._clock()))
@@ -235,12 +236,13 @@ class SemanticCache:
             candidates = self._store.nearest(place.namespace, embedding, CANDIDATES)
         except StoreError:
             return place.without("cache_index")
-        own = next((each.entry for each in candidates if each.entry.entry_id == place.entry_id), None)
-        if (hit := exact_hit(own, self._clock())) is not None:  # stored since the exact tier was asked
-            return replace(place, hit=hit)
+        if any(each.entry.entry_id == place.entry_id for each in candidates):  # stored since the exact tier was asked?
+            place = self._exact(place)
+            if not place.is_open:
+                return place
         for candidate in candidates:
             try:
-                reason = self._refusal(place, canonical, candidate, least)
+                reason = self._refusal(canonical, candidate, least) or self._objection(place, candidate)
             except StoreError:
                 return place.without("cache")
             place = replace(place, verdicts=(*place.verdicts, Verdict.of(candidate, reason)))
@@ -248,23 +250,31 @@ class SemanticCache:
                 return replace(place, hit=Hit(candidate.entry, CacheTier.SEMANTIC, candidate.similarity))
         return place
 
-    def _refusal(self, place: Lookup, canonical: str, candidate: Candidate, least: float) -> str | None:
-        """Return why a candidate may not be served; the cheapest tests come first, and the one that reads a table last.
-
-        Raises:
-            StoreError: the table cannot be read.
-        """
+    def _refusal(self, canonical: str, candidate: Candidate, least: float) -> str | None:
+        """Return why a candidate, as the index shows it, may not be served; the cheapest tests come first."""
         entry, similarity = candidate.entry, candidate.similarity
         if similarity < least:
             return "below the similarity threshold"
         if similarity < entry.similarity_floor:
-            return "below the floor of the entry"
+            return _BELOW_FLOOR
         if not entry.is_live(self._clock()):
             return "expired"
-        reason = self._verifier.refusal(canonical, entry.prompt, similarity)
-        if reason is None and self._store.is_refused(place.scope.tenant, place.entry_id, entry.entry_id):
-            return "reported as wrong"
-        return reason
+        return self._verifier.refusal(canonical, entry.prompt, similarity)
+
+    def _objection(self, place: Lookup, candidate: Candidate) -> str | None:
+        """Return what the table, which the index follows by up to seconds, says against a candidate.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        shown = candidate.entry
+        stored = self._store.get(shown.namespace, shown.entry_id)
+        if stored is None or stored.created_at_ms != shown.created_at_ms:
+            return "removed or replaced"
+        if candidate.similarity < stored.similarity_floor:
+            return _BELOW_FLOOR
+        is_refused = self._store.is_refused(place.scope.tenant, place.entry_id, shown.entry_id)
+        return "reported as wrong" if is_refused else None
 
 
 def _bypass(canonical: str, *, read: bool) -> CacheBypass | None:

@@ -28,13 +28,12 @@ class DynamoCacheStore:
 
     def generation(self, tenant: str) -> int:
         """Return the number that clearing the tenant's cache increases; 0 at first."""
-        # Consistent, because whoever has cleared the cache must not get an old answer a moment later.
-        item = self._get(_tenant_partition(tenant), _GENERATION_ENTRY, ("generation",), consistent=True)
+        item = self._get(_tenant_partition(tenant), _GENERATION_ENTRY, ("generation",))
         return int(item["generation"]["N"]) if item else 0
 
-    def get(self, namespace: str, entry_id: str, *, consistent: bool = False) -> CacheEntry | None:
-        """Return the entry with this exact key, expired or not; `consistent` sees a write of a moment ago."""
-        item = self._get(namespace, entry_id, (*FIELDS, "evicted_at_ms"), consistent=consistent)
+    def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
+        """Return the entry with this exact key as last written, expired or not."""
+        item = self._get(namespace, entry_id, (*FIELDS, "evicted_at_ms"))
         return entry_of(item) if item else None
 
     def nearest(self, namespace: str, embedding: Sequence[float], limit: int) -> Sequence[Candidate]:
@@ -71,7 +70,7 @@ class DynamoCacheStore:
 
     def is_refused(self, tenant: str, asked: str, answered: str) -> bool:
         """Whether a complaint of the tenant's keeps two prompts, by their entry ids, from sharing answers."""
-        return self._get(*pair_key(tenant, asked, answered), ("entry_id",), consistent=True) is not None
+        return self._get(*pair_key(tenant, asked, answered), ("entry_id",)) is not None
 
     def clear(self, tenant: str, now_ms: int) -> int:
         """Increase the number that is part of the tenant's namespaces, and return it.
@@ -116,9 +115,7 @@ class DynamoCacheStore:
     def _update(self, what: str, update: "UpdateTypeDef") -> bool:
         return is_written(what, lambda: self._client.update_item(**update))
 
-    def _get(
-        self, namespace: str, entry_id: str, fields: Sequence[str], *, consistent: bool = False
-    ) -> dict[str, Any] | None:
+    def _get(self, namespace: str, entry_id: str, fields: Sequence[str]) -> dict[str, Any] | None:
         names = {f"#{index}": field for index, field in enumerate(fields)}
         with store_errors("reading the cache"):
             answer = self._client.get_item(
@@ -127,7 +124,8 @@ class DynamoCacheStore:
                 # Without the projection every read would carry 384 numbers that nobody looks at.
                 ProjectionExpression=", ".join(names),
                 ExpressionAttributeNames=names,
-                ConsistentRead=consistent,
+                # Whoever has removed an answer, or all of them, must not get one a moment later.
+                ConsistentRead=True,
             )
         return answer.get("Item")
 
