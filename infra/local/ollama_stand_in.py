@@ -76,10 +76,6 @@ class OllamaStandIn(ServerThread):
         """Names of the models that were loaded, in order, repeated when loaded anew."""
         return self._memory.loads
 
-    def wait(self) -> None:
-        """Block until the server ends."""
-        self._thread.join()
-
     def _start(self) -> None:
         self._slots = asyncio.Semaphore(self._parallel)  # it belongs to the new thread's event loop
         super()._start()

@@ -1,6 +1,12 @@
-"""A server that speaks OpenAI's chat completions without a model, and misbehaves on demand."""
+"""A server that speaks OpenAI's chat completions without a model, and misbehaves on demand.
 
+`python -m infra.local.openai_stand_in` runs it by itself.
+"""
+
+import argparse
+import contextlib
 import hmac
+import signal
 from collections import deque
 
 import msgspec
@@ -79,3 +85,21 @@ class OpenAIStandIn(ServerThread):
 
 def _refuse(status: int, code: str, words: str, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse({"error": {"message": words, "type": code, "code": code}}, status, headers)
+
+
+def main() -> None:
+    """Serve until interrupted or terminated."""
+    parser = argparse.ArgumentParser(prog="openai_stand_in", description=__doc__)
+    parser.add_argument("--port", type=int, default=11436)
+    parser.add_argument("--model", default="gpt-4o-mini", help="its one model (default: %(default)s)")
+    parser.add_argument("--key", default="sk-local", help="what a caller has to show (default: %(default)s)")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with OpenAIStandIn(api_key=arguments.key, model=arguments.model, port=arguments.port) as server:
+        print(f"The stand-in for a cloud API answers at {server.base_url}", flush=True)  # noqa: T201  # a command line tool
+        with contextlib.suppress(KeyboardInterrupt):
+            server.wait()
+
+
+if __name__ == "__main__":
+    main()

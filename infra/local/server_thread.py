@@ -39,6 +39,10 @@ class ServerThread:
         finally:
             self._start()
 
+    def wait(self) -> None:
+        """Block until the server ends."""
+        self._thread.join()
+
     def __enter__(self) -> Self:
         self._start()
         return self

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Final
+from typing import Final, get_type_hints
 
 import httpx
 
@@ -131,4 +131,4 @@ def pull_command(models: Sequence[str]) -> str:
 
 def _in_words(problem: str) -> str:
     name, separator, sentence = problem.partition(": ")
-    return f"{name}{separator}{in_words(sentence)}"
+    return f"{name}{separator}{in_words(sentence, get_type_hints(_ShellSettings).get(name.lower()))}"

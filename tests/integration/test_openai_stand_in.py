@@ -1,5 +1,7 @@
 """The client of OpenAI-compatible APIs and the stand-in over real HTTP."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -185,3 +187,21 @@ def test_what_it_cannot_answer_is_refused(cloud: OpenAIStandIn, body: str, words
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
     assert answer.json()["error"]["code"] == "invalid_request_error"
+
+
+def test_stand_in_runs_by_itself() -> None:
+    """As a module it takes the key it is given, says where, and ends quietly when terminated."""
+    command = [sys.executable, "-m", "infra.local.openai_stand_in", "--port", "0", "--key", "sk-other"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[-1]
+            cloud = OpenAICompatibleClient(address, api_key=lambda: "sk-other", model=MODEL, clock=now_ms)
+            *_, last = cloud.generate(call(), deadline_ms=now_ms() + int(PATIENCE_S * 1000))
+        finally:
+            process.terminate()
+        _, errors = process.communicate(timeout=PATIENCE_S)
+
+    assert isinstance(last, Generation)
+    assert last.done_reason == "stop"
+    assert (process.returncode, errors) == (0, "")

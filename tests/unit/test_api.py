@@ -66,7 +66,7 @@ def message_and(**fields: object) -> str:
         (message_and(wait_seconds=-1), "wait_seconds", "must be at least 0"),
         (message_and(wait_seconds=None), "wait_seconds", "must be a number, not null"),
         (message_and(temperature=2.5), "temperature", "must be at most 2"),
-        ('{"message": "a", "temperature": 1e999}', "temperature", "Number out of range"),
+        ('{"message": "a", "temperature": 1e999}', "temperature", "is a number out of range"),
         (message_and(cache_ttl_hours=0), "cache_ttl_hours", "must be more than 0"),
         (message_and(min_similarity=1.01), "min_similarity", "must be at most 1"),
         (message_and(no_store=1), "no_store", "must be true or false, not a number"),

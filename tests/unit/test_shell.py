@@ -62,7 +62,9 @@ def test_half_a_cloud(name: str) -> None:
     [
         ("CACHE_SIMILARITY_THRESHOLD", "1.5", "CACHE_SIMILARITY_THRESHOLD: must be at most 1"),
         ("CACHE_TTL_HOURS", "soon", "CACHE_TTL_HOURS: must be a number, not a string"),
-        ("INFERENCE_MODE", "later", "INFERENCE_MODE: is not one of the values it may have"),
+        ("INFERENCE_MODE", "later", "INFERENCE_MODE: must be queue or inline"),
+        ("CLASSIFIER", "oracle", "CLASSIFIER: must be learned or rules"),
+        ("FALLBACK_MODEL", "phi3", "FALLBACK_MODEL: must be ollama/ and a model's name, like ollama/tinyllama"),
         ("PRELOAD_MODELS", "maybe", "PRELOAD_MODELS: must be true or false"),
         ("BASELINE_MODEL", "gpt-9", "no list price is known for 'gpt-9'"),
     ],

@@ -1,4 +1,4 @@
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -94,6 +94,22 @@ def test_pattern(value: str, kind: Any, words: str) -> None:
 def test_value(value: str) -> None:
     """A value that is not among those allowed is not repeated: it may be of any length."""
     assert "is not one of the values it may have" == in_words(sentence(value, FeedbackVerdict))
+
+
+def test_choices() -> None:
+    """Where the kind is known, the values that are allowed are named."""
+    said = sentence("bad", FeedbackVerdict)
+
+    assert "must be wrong or right" == in_words(said, FeedbackVerdict)
+    assert "must be queue or inline" == in_words(said, Literal["queue", "inline"])
+
+
+def test_number_out_of_range() -> None:
+    """A number that no float can hold is told so."""
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.json.decode(b"1e999", type=float)
+
+    assert "is a number out of range" == in_words(str(caught.value))
 
 
 @pytest.mark.parametrize(

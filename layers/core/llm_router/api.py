@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_type_hints
 
 import msgspec
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -63,7 +63,7 @@ def create_api() -> APIGatewayHttpResolver:
         return response
 
     def on_no_route(_: NoRouteError) -> Response[str]:
-        return error_response(app, 404, "not_found", "no such path")
+        return error_response(app, 404, "not_found", "no such path, or not with this method")
 
     def on_unexpected(error: Exception) -> Response[str]:
         # The stack trace goes to the log, without locals; nothing internal goes to the caller.
@@ -144,11 +144,11 @@ def parse_body(event: Mapping[str, Any], kind: type[T]) -> T:
 def parse_json(body: bytes, kind: type[T]) -> T:
     """Return a JSON document as a struct; raises what `parse_body` raises of the body itself."""
     if len(body) > MAX_BODY_BYTES:
-        raise errors.RequestTooLargeError(f"must not have more than {MAX_BODY_BYTES} bytes", field="body")
+        raise errors.RequestTooLargeError(f"must not have more than {MAX_BODY_BYTES:,} bytes", field="body")
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from error
+        raise _invalid(str(error), kind) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.MalformedBodyError("must be JSON in UTF-8", field="body") from error
 
@@ -163,11 +163,12 @@ def _body_bytes(event: Mapping[str, Any]) -> bytes:
         raise errors.MalformedBodyError("must be JSON in UTF-8", field="body") from error
 
 
-def _invalid(message: str) -> InvalidRequestError:
+def _invalid(message: str, kind: type[Any]) -> InvalidRequestError:
     """Turn the validator's sentence into ours: the field apart, the rule in words."""
     if named := _NAMED_FIELD.match(message):
         rule = "is not a known field" if "unknown" in message else "is required"
         return InvalidRequestError(rule, field=named["field"][:_MAX_SHOWN_CHARS])
     path = _AT_PATH.search(message)
-    rule = in_words(_AT_PATH.sub("", message))
-    return InvalidRequestError(rule.replace("`", ""), field=(path and path["path"]) or "body")
+    field = (path and path["path"]) or "body"
+    rule = in_words(_AT_PATH.sub("", message), get_type_hints(kind).get(field))
+    return InvalidRequestError(rule.replace("`", ""), field=field)

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Final
+from enum import StrEnum
+from typing import Final, get_args
 
 _RELATIONS: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _WANTED: Final = {
@@ -19,16 +20,30 @@ _GIVEN: Final = _WANTED | {"int": "a number", "float": "a decimal number", "bool
 _PATTERNS: Final = {
     r"\S": "must not be blank",
     r"^[A-Za-z0-9_.:-]{1,128}$(?!\n)": "must be 1 to 128 of A-Z, a-z, 0-9 and _ . : -",
+    r"^ollama/[A-Za-z0-9._:/-]+$": "must be ollama/ and a model's name, like ollama/tinyllama",
 }
 _BY_REPR: Final = {repr(pattern): words for pattern, words in _PATTERNS.items()}
 
 
-def in_words(sentence: str) -> str:
-    """Return the rule that a sentence of msgspec's, without its path, states; the sentence itself when it is new."""
+def in_words(sentence: str, kind: object = None) -> str:
+    """Return the rule that a sentence of msgspec's, without its path, states; the sentence itself when it is new.
+
+    Args:
+        sentence: What msgspec says.
+        kind: The type that the value should have had, where it is known; a choice is then told what there is.
+    """
+    if sentence.startswith("Invalid enum value") and (choices := _choices(kind)):
+        return f"must be {' or '.join(choices)}"
     for form, words in _FORMS:
         if found := form.fullmatch(sentence):
             return words(found) or sentence
     return sentence
+
+
+def _choices(kind: object) -> list[str]:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return list(kind)
+    return [str(each) for each in get_args(kind)]
 
 
 def _type(found: re.Match[str]) -> str:
@@ -63,6 +78,7 @@ _BOUND: Final = r"(?P<relation>[<>]=?) (?P<bound>-?\d+(?:\.\d+)?)"
 _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
     (re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<given>[^`]+)`"), _type),
     (re.compile(r"Invalid enum value .*", re.DOTALL), lambda _: "is not one of the values it may have"),
+    (re.compile(r"Number out of range"), lambda _: "is a number out of range"),
     (re.compile(rf"Expected `str` of length {_BOUND}"), _length),
     (re.compile(rf"Expected `array` of length {_BOUND}"), _items),
     (re.compile(rf"Expected `(?:int|float)` {_BOUND}"), _range),
