@@ -10,7 +10,7 @@ from llm_router.costs import REPORTED_BASELINES, usd
 from llm_router.errors import InvalidRequestError
 from llm_router.ports import Clock, RollupStore
 from llm_router.prices import PriceBook
-from llm_router.responses import CacheStatsResponse, Period, SummaryResponse
+from llm_router.report_responses import CacheStatsResponse, Period, SummaryResponse
 from llm_router.rollups import recent, total
 from llm_router.usage import Rollup
 

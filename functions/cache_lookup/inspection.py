@@ -7,12 +7,12 @@ from typing import Final
 from msgspec import Struct
 
 from llm_router.cache_entries import Census
+from llm_router.cache_responses import CacheStatusResponse, CacheUse, ClearedResponse, EvictedResponse, LookupResponse
 from llm_router.costs import usd
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.planning import Planner
 from llm_router.ports import CacheStore, Clock, RollupStore
 from llm_router.request_bodies import CacheQuestion
-from llm_router.responses import CacheStatusResponse, CacheUse, ClearedResponse, EvictedResponse, LookupResponse
 from llm_router.rollups import REFUSED, recent, total
 from llm_router.semantic_cache import SemanticCache
 

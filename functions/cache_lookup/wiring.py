@@ -5,11 +5,11 @@ from functools import lru_cache
 from cache_lookup.complaints import Complaints
 from cache_lookup.inspection import Inspector
 from llm_router import bootstrap
+from llm_router.cache_responses import FeedbackResponse
 from llm_router.observability import count
 from llm_router.planning import Planner
 from llm_router.remembering import RememberingEmbedder
 from llm_router.request_bodies import FeedbackRequest
-from llm_router.responses import FeedbackResponse
 from llm_router.routing import Router
 from llm_router.settings import CacheLookupSettings, environment
 

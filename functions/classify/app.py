@@ -9,8 +9,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from classify.grading import Grading
 from llm_router import api, bootstrap
 from llm_router.classification import Grader, LearnedClassifier, RuleClassifier
+from llm_router.grading_responses import ClassifyManyResponse
 from llm_router.request_bodies import ClassifyRequest
-from llm_router.responses import ClassifyManyResponse
 from llm_router.routing import Router
 from llm_router.settings import ClassifySettings, environment, on_lambda
 

@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from llm_router.arms import unit_of
 from llm_router.classification import Grader
+from llm_router.grading_responses import ClassifyResponse
 from llm_router.ports import Classifier
 from llm_router.prompt import canonicalise
-from llm_router.responses import ClassifyResponse
 from llm_router.routing import Router
 
 

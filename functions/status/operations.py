@@ -4,20 +4,17 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from llm_router.request_bodies import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
-from llm_router.responses import (
-    CacheStatsResponse,
+from llm_router.cache_responses import (
     CacheStatusResponse,
-    ChatResponse,
-    ClassifyManyResponse,
-    ClassifyResponse,
     ClearedResponse,
     EvictedResponse,
     FeedbackResponse,
     LookupResponse,
-    PendingResponse,
-    SummaryResponse,
 )
+from llm_router.grading_responses import ClassifyManyResponse, ClassifyResponse
+from llm_router.report_responses import CacheStatsResponse, SummaryResponse
+from llm_router.request_bodies import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
+from llm_router.responses import ChatResponse, PendingResponse
 from status.catalogue import ModelsResponse
 from status.health import HealthResponse
 

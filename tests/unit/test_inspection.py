@@ -1,6 +1,7 @@
 import pytest
 
 from cache_lookup.inspection import Inspector
+from llm_router.cache_responses import CacheUse
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -8,7 +9,6 @@ from llm_router.jobs import feedback_record, succeeded
 from llm_router.models import CacheBypass, CacheTier, FeedbackVerdict, Turn
 from llm_router.planning import Planner
 from llm_router.request_bodies import CacheQuestion
-from llm_router.responses import CacheUse
 from llm_router.rollups import counters, rollup_key
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache

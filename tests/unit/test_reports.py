@@ -4,7 +4,7 @@ from analytics.reports import DEFAULT_DAYS, MAX_DAYS, Reports, parse_days
 from llm_router.errors import InvalidRequestError
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus
 from llm_router.prices import price_book
-from llm_router.responses import CacheStatsResponse, Period, SummaryResponse
+from llm_router.report_responses import CacheStatsResponse, Period, SummaryResponse
 from llm_router.rollups import counters, rollup_key
 from llm_router.usage import UsageRecord
 from tests.builders import TINY, make_usage

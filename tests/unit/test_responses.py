@@ -2,10 +2,11 @@ import msgspec
 import pytest
 
 from llm_router.classification import Complexity, Grader, RuleClassifier
+from llm_router.grading_responses import ClassifyResponse
 from llm_router.jobs import failed, succeeded
 from llm_router.models import CacheTier, Failure, JobStatus
 from llm_router.outlook import Outlook
-from llm_router.responses import ClassifyResponse, describe
+from llm_router.responses import describe
 from llm_router.routing import Route
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS
