@@ -11,7 +11,7 @@ from llm_router import bootstrap
 from llm_router.errors import NotFoundError
 from llm_router.inference import InferenceRunner
 from llm_router.models import Lane
-from llm_router.observability import count, logger
+from llm_router.observability import count, logger, note_failed_job
 from llm_router.settings import InferSettings, environment
 
 
@@ -70,5 +70,4 @@ def run_job(job_id: str, deadline_ms: int, *, is_last: bool = False) -> None:
         logger().warning("job is left to the cloud", extra={"job_id": job_id})
         count("JobEscalated")
     if job.failure is not None:
-        logger().warning("job failed", extra={"job_id": job_id, "code": job.failure.code})
-        count("JobFailed", code=job.failure.code)
+        note_failed_job(job_id, job.failure.code)

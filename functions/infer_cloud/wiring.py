@@ -5,7 +5,7 @@ from functools import lru_cache
 from llm_router import bootstrap
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.inference import InferenceRunner
-from llm_router.observability import count, logger
+from llm_router.observability import logger, note_failed_job
 from llm_router.settings import InferCloudSettings, environment
 
 
@@ -23,5 +23,4 @@ def run_job(job_id: str, deadline_ms: int) -> None:
         logger().info("job is not to be run", extra={"job_id": job_id, "code": error.code})
         return
     if job.failure is not None:
-        logger().warning("job failed", extra={"job_id": job_id, "code": job.failure.code})
-        count("JobFailed", code=job.failure.code)
+        note_failed_job(job_id, job.failure.code)

@@ -27,8 +27,14 @@ def failures_logged(what: str, **known: str) -> Iterator[None]:
         raise
 
 
+def note_failed_job(job_id: str, code: str) -> None:
+    """Log and count a request that ended without an answer; `code` says why."""
+    logger().warning("job failed", extra={"job_id": job_id, "code": code})
+    count("JobFailed", code=code)
+
+
 def count_degraded(parts: Iterable[str]) -> None:
-    """Count what the cache had to do without: `cache`, `embedder`, `cache_index`, or `cache_write` after an answer."""
+    """Count what had to be done without: what an answer's `degraded` names, or `cache_write` after it."""
     for part in parts:
         count("CacheDegraded", part=part)
 
