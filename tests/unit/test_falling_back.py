@@ -193,6 +193,17 @@ def test_replays_ask_nobody_again() -> None:
     assert ["req_1"] == list(world.jobs.usage)
 
 
+def test_cached_input_is_on_the_record() -> None:
+    """A record tells how many of its tokens were billed as cached: 2 in at 150, 8 at 75 and 20 out at 600."""
+    world = World((DOWN,), cloud=(replace(BY_CLOUD, cached_input_tokens=8),))
+    world.run()
+    world.run(in_cloud=True)
+    record = world.jobs.usage["req_1"]
+
+    assert (10, 8, 20) == (record.input_tokens, record.cached_input_tokens, record.output_tokens)
+    assert 2 * 150 + 8 * 75 + 20 * 600 == record.actual_nano_usd
+
+
 def test_cloud_that_fails_too() -> None:
     """The job fails with the cloud's reason, and pays for the box's time and for about what the cloud had written."""
     world = World((DOWN,), (), ("By the ", ModelUnavailableError("The cloud API failed.")))
