@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -6,7 +9,7 @@ from llm_router.grading_responses import ClassifyResponse
 from llm_router.jobs import failed, succeeded
 from llm_router.models import CacheTier, Failure, JobStatus
 from llm_router.outlook import Outlook
-from llm_router.responses import describe
+from llm_router.responses import ChatResponse, describe
 from llm_router.routing import Route
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS
@@ -145,3 +148,11 @@ def test_grade() -> None:
         "sentence_count",
         "total_score",
     } == set(response["features"])
+
+
+def test_readme_shows_every_field_of_an_answer() -> None:
+    """The sample answer in README has the fields of an answer, in their order."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    sample = json.loads(readme.partition("```json\n")[2].partition("```")[0])
+
+    assert ChatResponse.__struct_fields__ == tuple(sample)
