@@ -117,8 +117,15 @@ class Conversations(Struct, frozen=True):
             raise  # it is stored already, by somebody with the same idempotency key
         except RouterError:
             with suppress(StoreError):  # an unused claim ends by itself
-                self.store.release(conversation, job_id)
+                self._give_back(conversation, job_id)
             raise
+
+    def _give_back(self, conversation: Conversation, job_id: str) -> None:
+        """Let go of a conversation, unless its request was stored after all: a table may fail after it has written."""
+        try:
+            self.look(job_id)
+        except NotFoundError:
+            self.store.release(conversation, job_id)
 
 
 def _busy(job_id: str) -> ConflictError:
