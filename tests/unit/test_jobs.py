@@ -9,6 +9,7 @@ from llm_router.jobs import (
     cancelled,
     failed,
     feedback_record,
+    leader_of,
     settle,
     succeeded,
     usage_record,
@@ -176,6 +177,16 @@ def test_latecomers_do_not_have_the_others_told_again() -> None:
     settle(store, leader, SettableClock())
 
     assert ["one", "two", "late"] == looked_at
+
+
+def test_leader_of_one_that_is_worked_on() -> None:
+    """A request that has been begun waits for nobody else, which takes no look at its flight."""
+    store = FakeJobStore(SettableClock())
+    store.open(make_job("leader"))
+    running = store.start("leader", worker="w", lease_until_ms=NOW_MS + 1)
+    store.broken = {"leader"}
+
+    assert running is leader_of(store, running)
 
 
 def test_expired_follower() -> None:

@@ -7,7 +7,7 @@ from llm_router.models import Failure, Job, JobStatus, Spent
 from llm_router.requests import OVERDUE_MS, Requests
 from llm_router.usage import UsageRecord
 from tests.builders import make_answer, make_job
-from tests.fakes import NOW_MS, FakeJobStore, SettableClock
+from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeJobStore, SettableClock
 
 ONE, TWO, THREE, FOUR, FIVE = (f"req_{digit * 32}" for digit in "12345")
 
@@ -108,6 +108,17 @@ def test_looks_while_a_worker_tells_many() -> None:
     assert [JobStatus.SUCCEEDED, JobStatus.QUEUED] == soon
     assert [JobStatus.SUCCEEDED] * 2 == [late, *world.statuses(THREE)]
     assert world.jobs.open(make_job(FIVE))
+
+
+def test_leader_that_has_expired() -> None:
+    """Who joined a request that was never begun, and has expired before him, is dispatched himself."""
+    world = World(ONE)
+    world.clock.advance(OVERDUE_MS)
+    world.join(TWO)
+    world.clock.advance(JOB_LIFE_MS - OVERDUE_MS)
+
+    assert JobStatus.QUEUED is world.requests.look(TWO, "default").status
+    assert [TWO] == world.dispatched
 
 
 def test_worker_that_died_before_passing_a_cancelled_request_on() -> None:

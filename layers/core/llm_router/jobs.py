@@ -111,13 +111,16 @@ def feedback_record(job: Job, verdict: FeedbackVerdict, now_ms: int) -> UsageRec
 
 
 def leader_of(store: JobStore, job: Job) -> Job:
-    """Return the request whose answer this one waits for: itself where it joined none, or that one's flight is over.
-
-    Raises:
-        NotFoundError: it has expired.
-    """
+    """Return the request whose answer this one waits for: itself where it joined none, or that one is gone."""
+    if job.status is not JobStatus.QUEUED:  # somebody is at work on itself, or was
+        return job
     leader = store.leader(job)
-    return job if leader is None or leader == job.job_id else store.get(leader)
+    if leader is None or leader == job.job_id:
+        return job
+    try:
+        return store.get(leader)
+    except NotFoundError:
+        return job  # that one was never begun, and expired before this one
 
 
 def settle(store: JobStore, leader: Job, clock: Clock) -> str | None:
