@@ -131,4 +131,6 @@ def pull_command(models: Sequence[str]) -> str:
 
 def _in_words(problem: str) -> str:
     name, separator, sentence = problem.partition(": ")
-    return f"{name}{separator}{in_words(sentence, get_type_hints(_ShellSettings).get(name.lower()))}"
+    rule, at, path = sentence.partition(" - at ")
+    kind = None if path else get_type_hints(_ShellSettings).get(name.lower())  # of the value as a whole
+    return f"{name}{separator}{in_words(rule, kind)}{at}{path}"

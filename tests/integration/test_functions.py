@@ -309,6 +309,18 @@ def test_probe_that_preloads(deploy: Deploy) -> None:
     assert sighting.state.is_resident(TINY)
 
 
+def test_probe_that_preloads_arms_and_shadows(deploy: Deploy) -> None:
+    """The models of arms and shadows are loaded as those of the tiers are."""
+    arms = '[{"tier": "simple", "arm": "phi", "weight": 1, "model": "ollama/phi3"}]'
+    models = ("tinyllama", "llama3.2", "phi3", "qwen3:4b")
+    with OllamaStandIn(models=models, max_loaded=4) as box:
+        chosen = {"ROUTING_ARMS": arms, "SHADOW_MODEL": "ollama/qwen3:4b", "OLLAMA_BASE_URL": box.base_url}
+        deploy("ProbeFunction", PRELOAD_MODELS="true", **chosen)
+        probe(load_event("probe"), Context(remaining_ms=360_000 * 4))
+
+    assert list(models) == list(box.loads)
+
+
 def test_probe_of_an_unreachable_box(deploy: Deploy, ollama: OllamaStandIn) -> None:
     """A box that refuses connections is written down as unreachable, and health says so with 503."""
     deploy("ProbeFunction")

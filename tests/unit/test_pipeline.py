@@ -5,6 +5,7 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
+from llm_router.arms import Arm, chosen, unit_of
 from llm_router.box import BoxSighting, BoxState, ResidentModel, answer_limit_tokens
 from llm_router.cache_entries import CacheEntry
 from llm_router.classification import Complexity, LearnedClassifier, RuleClassifier
@@ -756,3 +757,25 @@ def test_fallbacks_get_the_turns_that_fit_them() -> None:
     assert (LARGE, 4, 4) == (job.model, len(job.history), cloud.turns)
     assert 0 < other.turns < 4
     assert place.namespace == other.namespace
+
+
+PHI_FOR_HALF = (
+    Arm(tier=Complexity.SIMPLE, arm="default", weight=1),
+    Arm(tier=Complexity.SIMPLE, arm="phi", weight=1, model=OTHER),
+)
+
+
+def test_arms() -> None:
+    """A tenant's equal questions have one arm and share an answer, its conversations are shared out, records agree."""
+    world = World(router=Router(TIERS, arms=PHI_FOR_HALF))
+    first = world.submit()
+    world.answer(first)
+    again = world.submit()
+    arms = {world.submit(conversation_id=f"c-{number}").arm for number in range(20)}
+    forced = world.submit(force_model=OTHER)
+
+    assert first.arm == chosen(PHI_FOR_HALF, unit_of("default")).arm == again.arm
+    assert (JobStatus.SUCCEEDED, first.model) == (again.status, again.model)
+    assert {"default", "phi"} == arms
+    assert (OTHER, "forced") == (forced.model, forced.arm)
+    assert [first.arm, again.arm] == [world.jobs.usage[job.job_id].arm for job in (first, again)]

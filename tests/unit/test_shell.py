@@ -51,6 +51,15 @@ def test_chosen_cloud() -> None:
     assert ("tinyllama", "llama3.2", "phi3") == choice.models
 
 
+def test_models_of_arms_and_shadows() -> None:
+    """An Ollama must have the models of arms and shadows, too, or the line to install them is shown."""
+    arms = '[{"tier": "simple", "arm": "phi", "weight": 1, "model": "ollama/phi3"}]'
+    choice = Choice.of({"ROUTING_ARMS": arms, "SHADOW_MODEL": "ollama/qwen3:4b", "SHADOW_DAILY_LIMIT": "7"}, TODAY)
+
+    assert ("tinyllama", "llama3.2", "phi3", "qwen3:4b") == choice.models
+    assert {"ROUTING_ARMS", "SHADOW_MODEL", "SHADOW_DAILY_LIMIT"} == choice.environment.keys()
+
+
 @pytest.mark.parametrize("name", CLOUD)
 def test_half_a_cloud(name: str) -> None:
     """A part of the cloud that is missing is named."""
@@ -66,6 +75,11 @@ def test_half_a_cloud(name: str) -> None:
         ("CLASSIFIER", "oracle", "CLASSIFIER: must be learned or rules"),
         ("FALLBACK_MODEL", "phi3", "FALLBACK_MODEL: must be ollama/ and a model's name, like ollama/tinyllama"),
         ("PRELOAD_MODELS", "maybe", "PRELOAD_MODELS: must be true or false"),
+        ("ROUTING_ARMS", '[{"weight": 0}]', "ROUTING_ARMS: must be at least 1 - at `$[0].weight`"),
+        ("ROUTING_ARMS", "simple", "ROUTING_ARMS: JSON is malformed"),
+        ("ROUTING_ARMS", '[{"tier": "easy"}]', "ROUTING_ARMS: Invalid enum value 'easy' - at `$[0].tier`"),
+        ("SHADOW_MODEL", "gpt-4", "SHADOW_MODEL: must be ollama/ and a model's name"),
+        ("SHADOW_DAILY_LIMIT", "0", "SHADOW_DAILY_LIMIT: must be at least 1"),
         ("BASELINE_MODEL", "gpt-9", "no list price is known for 'gpt-9'"),
     ],
 )

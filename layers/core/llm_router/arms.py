@@ -1,7 +1,9 @@
 """Arms: which share of the callers gets which model of a tier, and to which of them a caller belongs."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from itertools import accumulate
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
@@ -65,10 +67,6 @@ def chosen(arms: Sequence[Arm], unit: str) -> Arm:
     The unit's hash is a point on the line of all weights, in the order of the arms; the tier has no part in it, so that
     arms of the same names and weights in several tiers have the same callers.
     """
-    total = sum(arm.weight for arm in arms)
-    point = int.from_bytes(sha256(unit.encode()).digest()[: _HASH_BITS // 8]) * total >> _HASH_BITS
-    for arm in arms:
-        point -= arm.weight
-        if point < 0:
-            break
-    return arm
+    ends = list(accumulate(arm.weight for arm in arms))
+    point = int.from_bytes(sha256(unit.encode()).digest()[: _HASH_BITS // 8]) * ends[-1] >> _HASH_BITS
+    return arms[bisect_right(ends, point)]
