@@ -8,12 +8,13 @@ from msgspec.structs import replace
 from llm_router.errors import ConflictError, StoreError
 from llm_router.feedback import EntryChange, Feedback, change_for, entry_key
 from llm_router.jobs import feedback_record
-from llm_router.models import Answer, FeedbackVerdict, Job
+from llm_router.models import Answer, FeedbackVerdict, Job, JobStatus
 from llm_router.ports import CacheStore, Clock, FeedbackStore, JobStore
 from llm_router.request_bodies import FeedbackRequest
 from llm_router.requests import owned
 
 _ATTEMPTS: Final = 4
+_ENDS: Final = {JobStatus.FAILED: "it failed", JobStatus.CANCELLED: "it was cancelled"}
 
 
 class Complaints(Struct, frozen=True, kw_only=True):
@@ -54,7 +55,7 @@ class Complaints(Struct, frozen=True, kw_only=True):
 
 def _answer_of(job: Job) -> Answer:
     if job.answer is None:
-        state = f"it {job.status}" if job.status.finished else f"it is still {job.status}"
+        state = _ENDS.get(job.status, f"it is still {job.status}")
         raise ConflictError(f"the request has no answer: {state}", field="request_id")
     return job.answer
 

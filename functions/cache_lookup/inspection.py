@@ -98,7 +98,7 @@ class Inspector(Struct, frozen=True, kw_only=True):
         try:
             return self.store.census(tenant, self.clock())
         except StoreError:
-            return None  # the probe's `degraded` says that the cache fails
+            return None  # `entries` says so
 
     def _use(self, tenant: str) -> CacheUse:
         days, rows = recent(self.rollups, tenant, STATS_DAYS, self.clock())

@@ -5,7 +5,7 @@ from cache_lookup.complaints import Complaints
 from llm_router.cache_entries import CacheEntry
 from llm_router.errors import ConflictError, NotFoundError, StoreError
 from llm_router.feedback import EVICTING_COMPLAINTS, FLOOR_STEP, EntryChange, Feedback
-from llm_router.jobs import failed, succeeded, usage_record
+from llm_router.jobs import cancelled, failed, succeeded, usage_record
 from llm_router.models import CacheTier, Failure, FeedbackVerdict, Job, Target
 from llm_router.request_bodies import FeedbackRequest
 from llm_router.usage import UsageRecord
@@ -241,8 +241,10 @@ def test_without_an_answer() -> None:
     """A request without an answer cannot be spoken of, and the reason is its state."""
     world = World()
     world.jobs.open(make_job(request_id(1)))
-    world.finish(failed(make_job(request_id(2)), Failure(code="model_error", message="odd"), NOW_MS))
-    for number, state in ((1, "it is still queued"), (2, "it failed")):
+    failure = Failure(code="model_error", message="odd")
+    world.finish(failed(make_job(request_id(2)), failure, NOW_MS))
+    world.finish(cancelled(make_job(request_id(3)), failure, NOW_MS))
+    for number, state in ((1, "it is still queued"), (2, "it failed"), (3, "it was cancelled")):
         with pytest.raises(ConflictError, match=state):
             world.say(number=number)
 
