@@ -63,12 +63,12 @@ if TYPE_CHECKING:
     from llm_router.prices import ListPrice
 
 _AWS_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
-
-
 PROBE_LEASE_MS = 900_000
 """As long as `infer` may run: one probe of a box that is down must have reported before the next is let through."""
 CLOUD_PROBE_LEASE_MS = 300_000
 """As long as `infer_cloud` may run, likewise."""
+INLINE_LIMIT_MS = 280_000
+"""How long inline inference may take: a complex answer from a small box."""
 
 
 def now_ms() -> int:
@@ -269,10 +269,6 @@ def pipeline(settings: ChatSettings) -> Pipeline:
         clock=now_ms,
         new_id=new_request_id,
     )
-
-
-INLINE_LIMIT_MS = 280_000
-"""How long inline inference may take: a complex answer from a small box."""
 
 
 def _dispatch(settings: ChatSettings) -> "Dispatch":
