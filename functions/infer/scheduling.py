@@ -64,15 +64,23 @@ class Scheduler(Struct, frozen=True, kw_only=True):
             self._pass_over(job_id, deadline_ms)
         except (StoreError, ModelError) as error:
             self.on_error(error)
-        while not self._is_over(job := self.jobs.get(job_id)):
+        while not self._is_over(job := self._job_of(job_id)):
             if job.status is not JobStatus.RUNNING or job.is_abandoned(self.clock()):
                 with suppress(ConflictError):
-                    self.run_job(job_id, deadline_ms, is_last=is_last)
+                    self.run_job(job.job_id, deadline_ms, is_last=is_last)
                     return
             # Whoever runs it may have no message of it; should that worker die, this one takes the job up.
             if self.clock() >= deadline_ms:
                 raise ConflictError("the request is in other hands")
             self.sleep(_LOOK_AGAIN_SECONDS)
+
+    def _job_of(self, job_id: str) -> Job:
+        """Return a message's job or, when that was cancelled, the heir it left its flight to: he has no message."""
+        job = self.jobs.get(job_id)
+        if job.status is not JobStatus.CANCELLED:
+            return job
+        leader = self.jobs.leader(job)
+        return job if leader is None else self.jobs.get(leader)
 
     def _pass_over(self, job_id: str, deadline_ms: int) -> None:
         """Run other jobs while that saves a load."""

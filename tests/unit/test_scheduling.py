@@ -269,17 +269,37 @@ def test_redriven_job(*, is_taken_over: bool) -> None:
     assert ["tiny"] == world.tried
 
 
-def test_cancelled_job_with_an_heir() -> None:
-    """The message of a cancelled job, whose flight has gone to an heir, is not given up before he is looked at."""
+@pytest.fixture
+def heired() -> World:
+    """Return a world whose leader was cancelled, and left its flight to an heir."""
     world = World()
     leader = world.add("leader", TINY, flight="tiny")
     world.add("heir", TINY, flight="tiny")
     ended = cancelled(leader, Failure(code="cancelled", message="cancelled"), NOW_MS)
     world.jobs.finish(ended, usage_record(ended))
     world.jobs.hand_over(leader)
-    world.message("leader")
+    return world
 
-    assert ["leader"] == world.tried
+
+def test_cancelled_job_with_an_heir(heired: World) -> None:
+    """The message of a cancelled job is its heir's, who has none of his own."""
+    assert ["heir"] == heired.message("leader")
+
+
+def test_heir_in_other_hands(heired: World) -> None:
+    """While another worker runs the heir the message is kept: should that worker die, the heir is taken up again."""
+    heired.jobs.start("heir", worker="other", lease_until_ms=NOW_MS + 30_000)
+
+    assert ["heir"] == heired.message("leader")
+    assert 31 == heired.naps
+
+
+def test_heir_that_has_ended(heired: World) -> None:
+    """Once the heir has ended, and his flight with him, the message of the cancelled job changes nothing."""
+    heired.message("leader")
+    heired.jobs.close_flight(heired.jobs.get("heir"), followers=[])
+
+    assert ["heir"] == heired.message("leader")
 
 
 def test_message_of_a_job_in_other_hands_is_kept() -> None:
