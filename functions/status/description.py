@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from llm_router.responses import ErrorBody
+from status.field_meanings import field_meanings
 from status.operations import OPERATIONS, Operation
 
 API_VERSION: Final = "0.1.0"
@@ -35,6 +36,9 @@ def openapi() -> dict[str, Any]:
     kinds = [operation.body for operation in OPERATIONS if operation.body is not None]
     kinds += [kind for operation in OPERATIONS for bodies in operation.responses.values() for kind in bodies]
     schemas, components = msgspec.json.schema_components([*kinds, ErrorBody], ref_template=_REF)
+    for name, meanings in field_meanings([*kinds, ErrorBody]).items():
+        for field, meaning in meanings.items():
+            components[name]["properties"].get(field, {}).setdefault("description", meaning)
     by_kind = dict(zip((str(kind) for kind in [*kinds, ErrorBody]), schemas, strict=True))
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:

@@ -65,3 +65,12 @@ def test_docs_page() -> None:
     assert "/api/v1/cache/lookup" in page
     assert [] == re.findall(r"<(?:script|link|img)[^>]*\s(?:src|href)=", page.split("<body>")[0])
     assert 2 == page.count("</script>")
+
+
+def test_fields_say_what_they_mean() -> None:
+    """A docstring under a field is its description; one that is written otherwise stays."""
+    schemas = openapi()["components"]["schemas"]
+
+    assert "Since a worker began it." == schemas["PendingResponse"]["properties"]["running_ms"]["description"]
+    assert "What the user wrote; not blank." == schemas["CacheQuestion"]["properties"]["message"]["description"]
+    assert "description" not in schemas["Period"]["properties"]["first_day"]

@@ -35,6 +35,7 @@ class ChatResponse(Struct, frozen=True, kw_only=True):
     was_cached: bool
     cache_tier: CacheTier | None
     cache_similarity: float | None
+    """Cosine of the two questions; 1 for an exact hit."""
     cache_bypass: CacheBypass | None
     """Why no stored answer was looked for."""
     cache_entry_id: str | None
@@ -42,11 +43,13 @@ class ChatResponse(Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     actual_cost: float
+    """In USD; 0 for an answer from the cache."""
     baseline_cost: float
     latency_ms: int
     request_id: str
     status: JobStatus
     degraded: tuple[str, ...]
+    """Parts that the answer had to do without."""
     truncated: bool
     """Whether the model was cut off at its length limit."""
     fallback: bool
