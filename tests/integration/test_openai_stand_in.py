@@ -169,7 +169,7 @@ def test_closing_the_answer_stops_the_server(cloud: OpenAIStandIn) -> None:
 
 def test_refused_connection_is_an_unavailable_model(cloud: OpenAIStandIn) -> None:
     """Nobody listens for a while; then the same address answers again."""
-    with cloud.refusing(), pytest.raises(ModelUnavailableError, match="cannot be reached"):
+    with cloud.refusing(), pytest.raises(ModelUnavailableError, match="cloud API cannot be reached"):
         ask(cloud)
 
     assert ask(cloud)[-1].done_reason == "stop"

@@ -67,6 +67,7 @@ class DynamoBreaker:
     ) -> None:
         self._client = client
         self._table = table
+        self._server = server
         self._key = to_item({"name": f"breaker#{server}"})
         self._clock = clock
         self._failures_to_open = failures_to_open
@@ -83,7 +84,7 @@ class DynamoBreaker:
             probe = uuid.uuid4().hex
             if self._become_probe(probe, seen=circuit.refused_until_ms):
                 return Admission(probe)
-        error = ModelUnavailableError("The model server has failed too often and is left alone for a while.")
+        error = ModelUnavailableError(f"The {self._server} server has failed too often and is left alone for a while.")
         error.retry_after_ms = wait_ms or self._open_ms
         raise error
 

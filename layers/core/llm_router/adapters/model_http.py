@@ -15,8 +15,7 @@ from llm_router.ports import Clock
 Refusal = Callable[[httpx.Response], ModelError]
 """Turns an answer that is no success, read to its end, into the router's error."""
 
-FELL_SILENT: Final = "The model server fell silent."
-
+_FELL_SILENT: Final = "fell silent"
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -27,6 +26,7 @@ class ModelServer:
 
     Args:
         base_url: Where the server is; paths are added to it.
+        name: What a caller is told has failed, e.g. `model server`.
         transport: Instead of the network, in tests.
         clock: Milliseconds since the epoch.
         connect_s: Longest wait for a connection.
@@ -39,6 +39,7 @@ class ModelServer:
         self,
         base_url: str,
         *,
+        name: str,
         transport: httpx.BaseTransport | None,
         clock: Clock,
         connect_s: float,
@@ -46,6 +47,7 @@ class ModelServer:
         stall_s: float = math.inf,
         refusal: Refusal,
     ) -> None:
+        self._name = name
         self._clock = clock
         self._connect_s = connect_s
         self._silence_s = silence_s
@@ -121,9 +123,8 @@ class ModelServer:
         except (httpx.HTTPError, ValueError) as exc:
             if deadline is not None and deadline.expired:
                 raise _too_late() from exc
-            if deadline is not None and deadline.stalled:
-                raise ModelUnavailableError(FELL_SILENT) from exc
-            raise ModelUnavailableError(_what_happened(exc)) from exc
+            happened = _FELL_SILENT if deadline is not None and deadline.stalled else _what_happened(exc)
+            raise ModelUnavailableError(f"The {self._name} {happened}.") from exc
 
 
 def broke_off() -> httpx.RemoteProtocolError:
@@ -144,12 +145,12 @@ def _split(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _what_happened(error: Exception) -> str:
     match error:
         case httpx.ConnectError() | httpx.ConnectTimeout():
-            return "The model server cannot be reached."
+            return "cannot be reached"
         case httpx.TimeoutException():
-            return FELL_SILENT
+            return _FELL_SILENT
         case httpx.HTTPError():
-            return "The model server broke off before the answer was complete."
-    return "The model server's answer makes no sense."
+            return "broke off before the answer was complete"
+    return "gives an answer that makes no sense"
 
 
 def _too_late() -> ModelTimeoutError:

@@ -55,6 +55,7 @@ class OllamaClient:
     ) -> None:
         self._server = ModelServer(
             base_url,
+            name="model server",
             transport=transport,
             clock=clock,
             connect_s=CONNECT_SECONDS,

@@ -51,6 +51,7 @@ class OpenAICompatibleClient:
         self._limit_field = limit_field
         self._server = ModelServer(
             base_url,
+            name="cloud API",
             transport=transport,
             clock=clock,
             connect_s=CONNECT_SECONDS,
