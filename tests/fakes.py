@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
@@ -18,6 +18,7 @@ from llm_router.feedback import EntryChange, Feedback
 from llm_router.jobs import is_set_aside, utc_day
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, Lane, ModelCall
 from llm_router.ports import (
+    TRANSACTION_ACTIONS,
     Box,
     CacheStore,
     Clock,
@@ -30,7 +31,7 @@ from llm_router.ports import (
     RollupStore,
     StatusStore,
 )
-from llm_router.usage import Rollup, RollupKey, UsageRecord
+from llm_router.usage import Rollup, RollupKey, UsageEvent, UsageRecord
 
 NOW_MS: Final = 1_700_000_000_000
 TODAY: Final = "2023-11-14"
@@ -578,15 +579,18 @@ class FakeRollupStore:
         self.rows: dict[RollupKey, dict[str, int]] = {}
         self._seen: set[str] = set()
 
-    def add(self, event_id: str, key: RollupKey, counters: Mapping[str, int]) -> bool:
-        """Add counters once per event."""
-        if event_id in self._seen:
-            return False
-        self._seen.add(event_id)
-        row = self.rows.setdefault(key, {})
-        for name, count in counters.items():
-            row[name] = row.get(name, 0) + count
-        return True
+    def add(self, events: Sequence[UsageEvent]) -> int:
+        """Add each event once, and no more of them than a transaction takes."""
+        event_ids = {event.event_id for event in events}
+        if len(event_ids) < len(events) or len(events) + len({event.key for event in events}) > TRANSACTION_ACTIONS:
+            raise StoreError("counting requests failed")
+        new = [event for event in events if event.event_id not in self._seen]
+        self._seen |= event_ids
+        for event in new:
+            row = self.rows.setdefault(event.key, {})
+            for name, count in event.counters.items():
+                row[name] = row.get(name, 0) + count
+        return len(new)
 
     def day(self, tenant: str, day: str) -> Sequence[Rollup]:
         """Return the rows of one tenant and day."""

@@ -1,7 +1,6 @@
 """The other functions over the template's tables and queues, each on its sample event."""
 
 import base64
-import copy
 import gzip
 import json
 import runpy
@@ -17,7 +16,6 @@ from cache_lookup.app import lambda_handler as cache_lookup
 from classify.app import lambda_handler as classify
 from infra.local.ollama_stand_in import OllamaStandIn
 from llm_router import bootstrap
-from llm_router.adapters.dynamodb import to_item
 from llm_router.adapters.onnx_embedder import OnnxEmbedder
 from llm_router.box import same_model
 from llm_router.errors import ConfigError
@@ -31,22 +29,14 @@ from status.app import lambda_handler as status
 from tests.builders import TINY, Context, body_of, http_event, make_answer, make_entry, make_job, make_usage
 from tests.integration.conftest import MODEL, ROOT, TEMPLATE, Cloud, Deploy
 from tests.loading import load_event
+from tests.usage_stream import stream_records
 
 FUNCTIONS = {function.handler.partition(".")[0]: function for function in TEMPLATE.functions.values()}
 
 
 def stream_event(*records: UsageRecord) -> dict[str, Any]:
     """Return a stream event that inserted these records, one after another."""
-    (sample,) = load_event("aggregate-costs")["Records"]
-    inserted = []
-    for number, usage in enumerate(records):
-        record = copy.deepcopy(sample)
-        record["eventID"] = f"event-{usage.request_id}"
-        record["dynamodb"]["SequenceNumber"] = str(1000 + number)
-        record["dynamodb"]["Keys"] = {"request_id": {"S": usage.request_id}}
-        record["dynamodb"]["NewImage"] = to_item(msgspec.to_builtins(usage) | {"expires_at": 1})
-        inserted.append(record)
-    return {"Records": inserted}
+    return {"Records": stream_records(records)}
 
 
 def counted(cloud: Cloud) -> list[dict[str, Any]]:

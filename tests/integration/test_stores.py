@@ -1,10 +1,12 @@
 """The smaller stores, the queue, and how every adapter translates the SDK's errors."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from msgspec.structs import replace
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from llm_router.adapters.dynamodb import check_table, transact
@@ -18,8 +20,8 @@ from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.errors import RequestTooLargeError, StoreError
 from llm_router.estimates import Pace
 from llm_router.jobs import succeeded
-from llm_router.ports import RollupStore, StatusStore
-from llm_router.usage import Rollup, RollupKey
+from llm_router.ports import TRANSACTION_ACTIONS, RollupStore, StatusStore
+from llm_router.usage import Rollup, RollupKey, UsageEvent
 from tests.builders import make_answer, make_entry, make_feedback, make_job, make_usage
 from tests.fakes import NOW_MS, FakeRollupStore, FakeStatusStore, SettableClock
 from tests.integration.conftest import Cloud
@@ -48,22 +50,52 @@ def statuses(request: pytest.FixtureRequest) -> StatusStore:
 def test_counters_add(rollups: RollupStore) -> None:
     """Counters of different events add up, whole numbers of any size, each name for itself."""
     added = [
-        rollups.add("1", KEY, {"requests": 1, "actual_nano_usd": 10**18}),
-        rollups.add("2", KEY, {"requests": 1, "actual_nano_usd": 1, "exact_hits": 1}),
+        rollups.add([UsageEvent("1", KEY, {"requests": 1, "actual_nano_usd": 10**18})]),
+        rollups.add(
+            [
+                UsageEvent("2", KEY, {"requests": 1, "actual_nano_usd": 1, "exact_hits": 1}),
+                UsageEvent("3", KEY, {"requests": 1, "actual_nano_usd": 10**18}),
+            ]
+        ),
     ]
 
-    assert [True, True] == added
-    assert [Rollup(KEY, {"requests": 2, "actual_nano_usd": 10**18 + 1, "exact_hits": 1})] == list(
+    assert [1, 2] == added
+    assert [Rollup(KEY, {"requests": 3, "actual_nano_usd": 2 * 10**18 + 1, "exact_hits": 1})] == list(
         rollups.day("default", "2023-11-14")
     )
 
 
 def test_event_counts_once(rollups: RollupStore) -> None:
     """An event that comes again changes nothing, even with other counters."""
-    rollups.add("1", KEY, {"requests": 1})
+    rollups.add([UsageEvent("1", KEY, {"requests": 1})])
 
-    assert not rollups.add("1", KEY, {"requests": 5})
+    assert 0 == rollups.add([UsageEvent("1", KEY, {"requests": 5})])
     assert [Rollup(KEY, {"requests": 1})] == list(rollups.day("default", "2023-11-14"))
+
+
+def test_seen_among_new(rollups: RollupStore) -> None:
+    """Events that were counted before drop out of their transaction; the others are counted."""
+    first, second, third, fourth = (
+        UsageEvent(str(number), replace(KEY, arm=arm), {"requests": 10**number})
+        for number, arm in enumerate(["default", "default", "b", "c"])
+    )
+    added = [rollups.add([second, third]), rollups.add([first, second, third, fourth])]
+
+    assert [2, 2] == added
+    assert {"default": 11, "b": 100, "c": 1000} == {
+        row.key.arm: row.counters["requests"] for row in rollups.day("default", "2023-11-14")
+    }
+
+
+@pytest.mark.parametrize("count", [TRANSACTION_ACTIONS - 1, TRANSACTION_ACTIONS])
+def test_full_transaction(rollups: RollupStore, count: int) -> None:
+    """As many events as one transaction takes, with their row, are counted in one; with one more none is."""
+    events = [UsageEvent(str(number), KEY, {"requests": 1}) for number in range(count)]
+    expected = [] if count == TRANSACTION_ACTIONS else [Rollup(KEY, {"requests": count})]
+    with pytest.raises(StoreError) if count == TRANSACTION_ACTIONS else nullcontext():
+        rollups.add(events)
+
+    assert expected == list(rollups.day("default", "2023-11-14"))
 
 
 def test_rows_stay_apart(rollups: RollupStore) -> None:
@@ -77,8 +109,7 @@ def test_rows_stay_apart(rollups: RollupStore) -> None:
         RollupKey("other", "2023-11-14", "ollama/tinyllama", "simple", "default", "http"),
         RollupKey("default", "2023-11-15", "ollama/tinyllama", "simple", "default", "http"),
     ]
-    for number, key in enumerate(keys + others):
-        rollups.add(str(number), key, {"requests": 1})
+    rollups.add([UsageEvent(str(number), key, {"requests": 1}) for number, key in enumerate(keys + others)])
 
     assert sorted(keys) == sorted(row.key for row in rollups.day("default", "2023-11-14"))
     assert [] == list(rollups.day("nobody", "2023-11-14"))
@@ -86,7 +117,7 @@ def test_rows_stay_apart(rollups: RollupStore) -> None:
 
 def test_rollup_items_expire(cloud: Cloud, clock: SettableClock) -> None:
     """A counted event is remembered for a week, longer than a stream can bring it again; counters stay for years."""
-    DynamoRollupStore(cloud.dynamodb, "RollupTable", clock).add("1", KEY, {"requests": 1})
+    DynamoRollupStore(cloud.dynamodb, "RollupTable", clock).add([UsageEvent("1", KEY, {"requests": 1})])
     items = cloud.dynamodb.scan(TableName="RollupTable")["Items"]
     expiries = {item["tenant_day"]["S"]: int(item["expires_at"]["N"]) for item in items}
 
@@ -191,7 +222,9 @@ CALLS: dict[str, Callable[[DynamoDBClient], object]] = {
     "job finish": lambda client: jobs(client).finish(make_job(answer=make_answer()), make_usage()),
     "job followers": lambda client: jobs(client).followers(make_job()),
     "job close": lambda client: jobs(client).close_flight(make_job(), followers=[]),
-    "rollup add": lambda client: DynamoRollupStore(client, "RollupTable", SettableClock()).add("1", KEY, {"a": 1}),
+    "rollup add": lambda client: DynamoRollupStore(client, "RollupTable", SettableClock()).add(
+        [UsageEvent("1", KEY, {"a": 1})]
+    ),
     "rollup day": lambda client: DynamoRollupStore(client, "RollupTable", SettableClock()).day("default", "2023-11-14"),
     "status put": lambda client: DynamoStatusStore(client, "StatusTable").put_box(
         BoxSighting(checked_at_ms=NOW_MS, state=None)

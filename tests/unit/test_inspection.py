@@ -9,7 +9,7 @@ from llm_router.jobs import feedback_record, succeeded
 from llm_router.models import CacheBypass, CacheTier, FeedbackVerdict, Turn
 from llm_router.planning import Planner
 from llm_router.request_bodies import CacheQuestion
-from llm_router.rollups import counters, rollup_key
+from llm_router.rollups import usage_event
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.usage import UsageRecord
@@ -58,8 +58,7 @@ class World:
 
     def count(self, *records: UsageRecord) -> None:
         """Count some requests."""
-        for record in records:
-            self.rollups.add(record.request_id, rollup_key(record), counters(record))
+        self.rollups.add([usage_event(record.request_id, record) for record in records])
 
 
 def test_exact_hit() -> None:

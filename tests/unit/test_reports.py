@@ -5,7 +5,7 @@ from llm_router.errors import InvalidRequestError
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus
 from llm_router.prices import price_book
 from llm_router.report_responses import CacheStatsResponse, Period, SummaryResponse
-from llm_router.rollups import counters, rollup_key
+from llm_router.rollups import usage_event
 from llm_router.usage import UsageRecord
 from tests.builders import TINY, make_usage
 from tests.fakes import NOW_MS, FakeRollupStore, SettableClock
@@ -18,8 +18,7 @@ FREE = {"busy_ms": 0, "actual_nano_usd": 0}
 def reports(*records: UsageRecord, baseline_model: str = "gpt-4", now_ms: int = NOW_MS) -> Reports:
     """Return reports over some requests, asked for at 22:13 UTC on 2023-11-14 unless another time is said."""
     store = FakeRollupStore()
-    for record in records:
-        store.add(record.request_id, rollup_key(record), counters(record))
+    store.add([usage_event(record.request_id, record) for record in records])
     return Reports(rollups=store, baseline_model=baseline_model, prices=price_book(), clock=SettableClock(now_ms))
 
 

@@ -1,7 +1,7 @@
 """What the policy needs from the outside world; `adapters/` provides it, tests fake it."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Generator, Sequence
+from typing import Final, Protocol
 
 from llm_router.box import BoxSighting, BoxState
 from llm_router.cache_entries import CacheEntry, Candidate, Census
@@ -9,7 +9,7 @@ from llm_router.classification import Classification
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, Lane, ModelCall
-from llm_router.usage import Rollup, RollupKey, UsageRecord
+from llm_router.usage import Rollup, UsageEvent, UsageRecord
 
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
@@ -264,11 +264,20 @@ class ConversationStore(Protocol):
         """Forget that a job is the last, where it is."""
 
 
-class RollupStore(Protocol):
-    """Keeps counters by tenant, day and dimensions."""
+TRANSACTION_ACTIONS: Final = 100
+"""How many items DynamoDB writes in one transaction."""
 
-    def add(self, event_id: str, key: RollupKey, counters: Mapping[str, int]) -> bool:
-        """Add counters exactly once per event; return False when the event was counted before."""
+
+class RollupStore(Protocol):
+    """Keeps counters by tenant, day and dimensions. Every method raises StoreError when the store fails."""
+
+    def add(self, events: Sequence[UsageEvent]) -> int:
+        """Add the events that were not counted before to their rows, all or none; return how many those were.
+
+        The events have different ids, and they and their rows together are at most `TRANSACTION_ACTIONS`. An event
+        counts once, however often it is added: after a StoreError, which also comes when the answer to a write was
+        lost, all of them can be added again.
+        """
 
     def day(self, tenant: str, day: str) -> Sequence[Rollup]:
         """Return all rollups of one tenant and UTC day."""

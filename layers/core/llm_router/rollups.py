@@ -1,16 +1,17 @@
 """Turns usage records into counters, and counters into reports; integers all the way."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from llm_router.arms import SHADOW_ARM
 from llm_router.models import JobStatus
-from llm_router.ports import RollupStore
-from llm_router.usage import Rollup, RollupKey, UsageRecord
+from llm_router.ports import TRANSACTION_ACTIONS, RollupStore
+from llm_router.usage import Rollup, RollupKey, UsageEvent, UsageRecord
 
 LATENCY_BUCKETS_MS: Final = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 240_000)
 """Upper bounds, inclusive; slower requests fall into `latency_ms_inf`."""
@@ -56,6 +57,36 @@ def counters(record: UsageRecord) -> dict[str, int]:
     elif record.refusal is not None:
         added[f"{REFUSED}{record.refusal}"] = 1
     return _without_zeros(added)
+
+
+def usage_event(event_id: str, record: UsageRecord) -> UsageEvent:
+    """Return what a record adds to its row, under the id of the event that brought it."""
+    return UsageEvent(event_id, rollup_key(record), counters(record))
+
+
+def by_row(events: Iterable[UsageEvent]) -> dict[RollupKey, Counter[str]]:
+    """Add events up, row by row."""
+    rows: dict[RollupKey, Counter[str]] = defaultdict(Counter)
+    for event in events:
+        rows[event.key].update(event.counters)
+    return dict(rows)
+
+
+def transactions(events: Iterable[UsageEvent]) -> Iterator[Sequence[UsageEvent]]:
+    """Sort events by row and cut them so that each part and its rows fit into one transaction; an id comes once.
+
+    An event costs a write of its own, that of its id; the write of a row is shared by all its events of one part.
+    """
+    part: list[UsageEvent] = []
+    rows: set[RollupKey] = set()
+    for event in sorted({event.event_id: event for event in events}.values(), key=attrgetter("key")):
+        if len(part) + len(rows) + (event.key not in rows) >= TRANSACTION_ACTIONS:
+            yield part
+            part, rows = [], set()
+        part.append(event)
+        rows.add(event.key)
+    if part:
+        yield part
 
 
 def total(rows: Iterable[Mapping[str, int]]) -> Counter[str]:

@@ -54,6 +54,15 @@ class RollupKey(Struct, frozen=True, order=True):
     source: str
 
 
+class UsageEvent(Struct, frozen=True):
+    """What one event of the usage stream adds to one row."""
+
+    event_id: str
+    """The stream's own, the same however often the event is delivered."""
+    key: RollupKey
+    counters: Mapping[str, int]
+
+
 class Rollup(Struct, frozen=True):
     """One row of counters."""
 

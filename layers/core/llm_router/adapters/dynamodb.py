@@ -89,6 +89,15 @@ def check_table(client: "DynamoDBClient", table: str) -> None:
 def transact(client: "DynamoDBClient", what: str, actions: "Sequence[TransactWriteItemTypeDef]") -> bool:
     """Write all actions or none; return False when a condition refused them.
 
+    Raises:
+        StoreError: the transaction failed for another reason.
+    """
+    return not refused(client, what, actions)
+
+
+def refused(client: "DynamoDBClient", what: str, actions: "Sequence[TransactWriteItemTypeDef]") -> Sequence[int]:
+    """Write all actions or none; return the places of those whose conditions refused it, none when it is written.
+
     Conflicts with other transactions and throttling are tried again, a few times.
 
     Raises:
@@ -101,17 +110,17 @@ def transact(client: "DynamoDBClient", what: str, actions: "Sequence[TransactWri
             client.transact_write_items(TransactItems=actions)
         except (ClientError, BotoCoreError) as error:
             reasons = _cancellation_reasons(error)
-            if "ConditionalCheckFailed" in reasons:
-                return False
-            if not reasons & _RETRIED_REASONS:
+            if places := [place for place, reason in enumerate(reasons) if reason == "ConditionalCheckFailed"]:
+                return places
+            if _RETRIED_REASONS.isdisjoint(reasons):
                 raise StoreError(f"{what} failed") from error
         else:
-            return True
+            return []
     raise StoreError(f"{what} failed: other writers were always there first")
 
 
-def _cancellation_reasons(error: Exception) -> set[str]:
-    """Return why a transaction was cancelled, and nothing of another error."""
+def _cancellation_reasons(error: Exception) -> Sequence[str]:
+    """Return why a transaction was cancelled, action by action, and nothing of another error."""
     # Told by the response: `client.exceptions` is made on first use, and two threads at once make two sets of classes.
     response = error.response if isinstance(error, ClientError) else {}
-    return {reason.get("Code", "None") for reason in response.get("CancellationReasons", [])}
+    return [reason.get("Code", "None") for reason in response.get("CancellationReasons", [])]

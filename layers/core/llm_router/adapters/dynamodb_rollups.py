@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from llm_router.adapters.dynamodb import store_errors, transact
+from llm_router.adapters.dynamodb import refused, store_errors
 from llm_router.ports import Clock
-from llm_router.usage import Rollup, RollupKey
+from llm_router.rollups import by_row
+from llm_router.usage import Rollup, RollupKey, UsageEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -23,33 +24,15 @@ class DynamoRollupStore:
         self._table = table
         self._clock = clock
 
-    def add(self, event_id: str, key: RollupKey, counters: Mapping[str, int]) -> bool:
-        """Add counters and remember the event in one transaction; return False when it was counted before."""
-        now = self._clock() // 1000
-        seen: Any = {
-            "Put": {
-                "TableName": self._table,
-                "Item": {
-                    "tenant_day": {"S": f"event#{event_id}"},
-                    "dimensions": {"S": "-"},
-                    "expires_at": {"N": str(now + DEDUPE_TTL_SECONDS)},
-                },
-                "ConditionExpression": "attribute_not_exists(tenant_day)",
-            }
-        }
-        names = {f"#{index}": name for index, name in enumerate(counters)}
-        values = {f":{index}": {"N": str(count)} for index, count in enumerate(counters.values())}
-        additions = ", ".join(f"#{index} :{index}" for index in range(len(counters)))
-        counted: Any = {
-            "Update": {
-                "TableName": self._table,
-                "Key": {"tenant_day": {"S": f"{key.tenant}#{key.day}"}, "dimensions": {"S": _dimensions(key)}},
-                "UpdateExpression": f"SET expires_at = :expires_at ADD {additions}",
-                "ExpressionAttributeNames": names,
-                "ExpressionAttributeValues": values | {":expires_at": {"N": str(now + ROLLUP_TTL_SECONDS)}},
-            }
-        }
-        return transact(self._client, "counting a request", [seen, counted])
+    def add(self, events: Sequence[UsageEvent]) -> int:
+        """Remember events and add their sums in one transaction; those counted before drop out, and it is tried again.
+
+        DynamoDB names every action whose condition failed, so a batch that comes a second time costs one refusal.
+        """
+        new = list(events)
+        while new and (seen := refused(self._client, "counting requests", self._actions(new))):
+            new = [event for place, event in enumerate(new) if place not in seen]
+        return len(new)
 
     def day(self, tenant: str, day: str) -> Sequence[Rollup]:
         """Return all rollups of one tenant and UTC day."""
@@ -61,6 +44,38 @@ class DynamoRollupStore:
         )
         with store_errors("reading rollups"):
             return [_rollup(tenant, day, item) for page in pages for item in page["Items"]]
+
+    def _actions(self, events: Sequence[UsageEvent]) -> list[Any]:
+        """Return the writes of a transaction: first one for each event, in order, then one for each row."""
+        now = self._clock() // 1000
+        remembered = [self._remembered(event.event_id, now + DEDUPE_TTL_SECONDS) for event in events]
+        return remembered + [self._added(*row, now + ROLLUP_TTL_SECONDS) for row in by_row(events).items()]
+
+    def _remembered(self, event_id: str, expires_at: int) -> dict[str, Any]:
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": {
+                    "tenant_day": {"S": f"event#{event_id}"},
+                    "dimensions": {"S": "-"},
+                    "expires_at": {"N": str(expires_at)},
+                },
+                "ConditionExpression": "attribute_not_exists(tenant_day)",
+            }
+        }
+
+    def _added(self, key: RollupKey, counters: Mapping[str, int], expires_at: int) -> dict[str, Any]:
+        values = {f":{index}": {"N": str(count)} for index, count in enumerate(counters.values())}
+        additions = ", ".join(f"#{index} :{index}" for index in range(len(counters)))
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": {"tenant_day": {"S": f"{key.tenant}#{key.day}"}, "dimensions": {"S": _dimensions(key)}},
+                "UpdateExpression": f"SET expires_at = :expires_at ADD {additions}",
+                "ExpressionAttributeNames": {f"#{index}": name for index, name in enumerate(counters)},
+                "ExpressionAttributeValues": values | {":expires_at": {"N": str(expires_at)}},
+            }
+        }
 
 
 def _dimensions(key: RollupKey) -> str:
