@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from aggregate_costs.counting import count_batch
+from aggregate_costs.app import count_batch
 from llm_router.adapters.dynamodb import to_item
 from llm_router.arms import SHADOW_ARM
 from llm_router.classification import Complexity
@@ -88,7 +88,8 @@ def deliver(store: RollupStore, batch: Sequence[dict[str, Any]]) -> list[str]:
         records, retries = waiting.popleft()
         numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
         try:
-            failed = count_batch(store, records)
+            failures = count_batch(store, records)["batchItemFailures"]
+            failed = [failure["itemIdentifier"] for failure in failures]
         except Death:
             failed = numbers
         first = min((numbers.index(number) for number in failed), default=len(numbers))

@@ -1,15 +1,21 @@
 """UsageTable stream: add new usage records to the counters of their days, each exactly once."""
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from aggregate_costs.counting import count_batch
 from llm_router import bootstrap
+from llm_router.adapters.dynamodb import from_item
+from llm_router.errors import StoreError
+from llm_router.observability import failures_logged
 from llm_router.ports import RollupStore
+from llm_router.rollups import transactions, usage_event
 from llm_router.settings import AggregateCostsSettings, environment, on_lambda
+from llm_router.usage import UsageRecord
 
 
 @lru_cache
@@ -18,10 +24,33 @@ def rollups() -> RollupStore:
     return bootstrap.rollup_store(AggregateCostsSettings.from_env(environment()).rollup_table)
 
 
+def count_batch(store: RollupStore, records: Sequence[Mapping[str, Any]]) -> PartialItemFailureResponse:
+    """Count stream records, and report those that failed, in their order; to count one again changes nothing.
+
+    A record that cannot be read fails alone. Those of a failed transaction fail together: the stream halves what
+    comes again, so that a record that the table refuses is alone in the end.
+    """
+    events, failed = [], set()
+    for record in records:
+        try:
+            with failures_logged("a usage record", event_id=record["eventID"]):
+                usage = msgspec.convert(from_item(record["dynamodb"]["NewImage"]), UsageRecord)
+                events.append(usage_event(record["eventID"], usage))
+        except Exception:  # noqa: BLE001 - logged, and reported to the stream, whatever is wrong with the record
+            failed.add(record["eventID"])
+    for part in transactions(events):
+        try:
+            with failures_logged("a transaction of usage records", first_event_id=part[0].event_id):
+                store.add(part)
+        except StoreError:
+            failed |= {event.event_id for event in part}
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in records if record["eventID"] in failed]
+    return {"batchItemFailures": [{"itemIdentifier": number} for number in numbers]}
+
+
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> PartialItemFailureResponse:
     """Count a batch; the stream comes back to the first record that failed."""
-    failed = count_batch(rollups(), event["Records"])
-    return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
+    return count_batch(rollups(), event["Records"])
 
 
 if on_lambda(environment()):

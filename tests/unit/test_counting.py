@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregate_costs.counting import count_batch
+from aggregate_costs.app import count_batch
 from llm_router.ports import TRANSACTION_ACTIONS
 from llm_router.rollups import by_row, transactions, usage_event
 from llm_router.usage import UsageRecord
@@ -85,7 +85,8 @@ def test_failed_transaction() -> None:
     """The records of a transaction that failed are reported, those of the others are not; all come in their order."""
     store = FakeRollupStore()
     records = stream_records(USAGE)
-    failed = count_batch(TroubledRollups(store, [None, Trouble.REFUSED]), records)
+    response = count_batch(TroubledRollups(store, [None, Trouble.REFUSED]), records)
+    failed = [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
     missing = [
         record["dynamodb"]["SequenceNumber"]
         for record, usage in zip(records, USAGE, strict=True)
