@@ -8,6 +8,9 @@ No prompt is graded by weights that were fitted on it. A prompt that the shipped
 one they were fitted on (`fitted_on.txt`) is graded by weights fitted anew, the same way, on the other four of five
 seeded folds of such prompts. `learned_unseen` goes further: weights fitted on the open files of the folder without the
 prompt's whole source, and, as `core_left_out`, without any prompt of CORE.
+
+Of outcomes there are two figures: `shipped` is the signal of the product, one for all prompts, known ones by a fit on
+the other folds of all files; `learned` is one fitted the same way on the other folds of the prompt's own file.
 """
 
 import argparse
@@ -22,9 +25,10 @@ import numpy as np
 from llm_router.adapters.onnx_embedder import OnnxEmbedder
 from llm_router.classification import RuleClassifier
 from llm_router.classification.expected_cost import DEFAULT_BIAS, cheapest_tier
-from llm_router.classification.weights import Head, Weights, shipped_weights
+from llm_router.classification.weights import Weights, shipped_weights
 from tests.evaluation.embedding import MODEL_DIR, Embeddings
-from tests.evaluation.metrics import auroc, calls_curve, expected_calibration_error, mean, recovered_gap, tier_figures
+from tests.evaluation.metrics import calls_curve, expected_calibration_error, mean, tier_figures
+from tests.evaluation.outcomes import FIGURES, fitted_figures, outcome_figures, signals_by
 from tests.evaluation.prompts import (
     FOLDS,
     TIERS,
@@ -36,11 +40,10 @@ from tests.evaluation.prompts import (
     read_labelled,
     read_outcomes,
 )
-from tests.evaluation.softmax_regression import Floats, chances
+from tests.evaluation.softmax_regression import chances
 from tests.evaluation.train_classifier import FITTED_ON_FILE, OPEN_LABELLED, Reader, Tiers, fit_need, fit_tiers, scores
 
 BIASES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
-OUTCOME_FIGURES = ("auroc", "apgr", "cpt50", "cpt80", "auroc_weak_fails")
 KNOWING_NOTHING = (1 / len(TIERS),) * len(TIERS)
 """Chances where there is nothing else to fit on."""
 LEARNING_SHARES = (0.25, 0.5, 0.75)
@@ -66,7 +69,7 @@ class Evaluation:
     def __init__(self, weights: Weights, known: frozenset[str], reader: Reader) -> None:
         self._weights = weights
         self._known = known
-        self._reader = reader
+        self.reader = reader
 
     def is_known(self, item: Labelled | Outcome) -> bool:
         """Whether the shipped weights were fitted on a prompt."""
@@ -107,45 +110,34 @@ class Evaluation:
         """Replace the chances of the prompts inside by those that a fit on the prompts outside gives."""
         if inside and outside:
             # The temperature is one number; that of the shipped weights is kept.
-            tiers = fit_tiers(outside, self._reader, divisor=self._weights.divisor)
+            tiers = fit_tiers(outside, self.reader, divisor=self._weights.divisor)
             for place, row in zip(inside, self._chances(tiers, [items[place] for place in inside]), strict=True):
                 graded[place] = row
 
     def _chances(self, tiers: Tiers, items: Sequence[Labelled]) -> list[Sequence[float]]:
-        rows: list[Sequence[float]] = chances(scores(tiers, [item.prompt for item in items], self._reader)).tolist()
+        rows: list[Sequence[float]] = chances(scores(tiers, [item.prompt for item in items], self.reader)).tolist()
         return rows
 
-    def needs(self, outcomes: Sequence[Outcome], share: float = 1.0) -> list[float]:
-        """Return the signal that the strong model is needed, known prompts by a fit on the other folds.
-
-        Args:
-            outcomes: Prompts.
-            share: Of the known prompts of the other folds, how many are used.
-        """
+    def needs(self, outcomes: Sequence[Outcome]) -> list[float]:
+        """Return the shipped signal that the strong model is needed, of known prompts by a fit on the other folds."""
         if not outcomes:
             return []
-        dense = self._reader.dense([outcome.prompt for outcome in outcomes])
-        signals = _signals(self._weights.strong_needed, dense)
+        dense = self.reader.dense([outcome.prompt for outcome in outcomes])
+        signals = signals_by(self._weights.strong_needed, dense)
         known = np.array([self.is_known(outcome) for outcome in outcomes])
         fold = np.array(folds([outcome.prompt for outcome in outcomes]))
-        chosen = np.random.default_rng(0).random(len(outcomes)) < share
         for number in range(FOLDS):
-            fitting = np.flatnonzero(known & chosen & (fold != number))
+            fitting = np.flatnonzero(known & (fold != number))
             there = np.flatnonzero(known & (fold == number))
             if len(fitting) and len(there):
-                need = fit_need([outcomes[place] for place in fitting.tolist()], self._reader)
-                signals[there] = _signals(need, dense[there])
+                need = fit_need([outcomes[place] for place in fitting.tolist()], self.reader)
+                signals[there] = signals_by(need, dense[there])
         result: list[float] = signals.tolist()
         return result
 
 
 def _open(items: Sequence[Labelled]) -> list[Labelled]:
     return [item for item in items if item.file in OPEN_LABELLED]
-
-
-def _signals(need: Head, dense: Floats) -> Floats:
-    signals: Floats = dense @ np.array([*need.embedding, *need.numbers]) + need.intercept
-    return signals
 
 
 def figures(
@@ -174,23 +166,6 @@ def learned_figures(items: Sequence[Labelled], graded: Sequence[Sequence[float]]
     return figures(items, tiers, [row[tier] for row, tier in zip(graded, tiers, strict=True)])
 
 
-def outcome_figures(outcomes: Sequence[Outcome], signals: Sequence[float]) -> dict[str, dict[str, float | None]]:
-    """Return per file how well a signal tells who needs the strong model.
-
-    `auroc_weak_fails` asks less: whether the weak model fails, be the strong one right or not.
-    """
-    result = {}
-    for name in files_of(outcomes):
-        group = [(signal, each) for signal, each in zip(signals, outcomes, strict=True) if each.file == name]
-        inside, there = [signal for signal, _ in group], [each for _, each in group]
-        result[name] = {
-            "auroc": auroc(inside, [each.strong_needed for each in there]),
-            **recovered_gap(calls_curve(inside, there)),
-            "auroc_weak_fails": auroc(inside, [not each.weak_correct for each in there]),
-        }
-    return result
-
-
 def evaluate(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
     """Return every figure of a folder of evaluation data."""
     items, outcomes = read_labelled(folder), read_outcomes(folder)
@@ -202,8 +177,9 @@ def evaluate(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
     return {
         "learned": {
             **learned_figures(items, in_folds, DEFAULT_BIAS),
-            "outcomes": outcome_figures(outcomes, needs),
+            "outcomes": fitted_figures(outcomes, evaluation.reader),
         },
+        "shipped": {"outcomes": outcome_figures(outcomes, needs)},
         "rules": {
             **figures(items, [TIERS.index(each.complexity) for each in ruled], [each.confidence for each in ruled]),
             "outcomes": outcome_figures(outcomes, points),
@@ -220,13 +196,13 @@ def evaluate(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
             for bias in BIASES
         ],
         "learning": [
-            {"share": share, "outcomes": outcome_figures(outcomes, evaluation.needs(outcomes, share))}
+            {"share": share, "outcomes": fitted_figures(outcomes, evaluation.reader, share)}
             for share in LEARNING_SHARES
         ],
         "calls": {
             name: {
                 how: calls_curve([signals[place] for place in there], [outcomes[place] for place in there])
-                for how, signals in (("learned", needs), ("rules", points))
+                for how, signals in (("shipped", needs), ("rules", points))
             }
             for name in files_of(outcomes)
             for there in [[place for place, each in enumerate(outcomes) if each.file == name]]
@@ -249,11 +225,11 @@ def table(report: dict[str, Any]) -> str:
         for how in ("rules", "learned", "learned_unseen")
     ]
     lines.append(_row("core", "CORE left out", report["learned_unseen"]["core_left_out"]))
-    lines += ["", "| outcomes | signal | AUROC | APGR | CPT 50 % | CPT 80 % | AUROC, weak fails |", "|" + "---|" * 7]
+    lines += ["", f"| outcomes | signal | {' | '.join(FIGURES)} |", "|" + "---|" * 8]
     for name in report["learned"]["outcomes"]:
-        for how in ("random", "rules", "learned"):
+        for how in ("random", "rules", "shipped", "learned"):
             each = report[how]["outcomes"][name]
-            cells = ["" if each[key] is None else f"{each[key]:.3f}" for key in OUTCOME_FIGURES]
+            cells = ["" if each[key] is None else f"{each[key]:.3f}" for key in FIGURES]
             lines.append(f"| {name} | {how} | {' | '.join(cells)} |")
     lines += ["", "| bias | accuracy | under | over | simple | medium | complex |", "|" + "---|" * 7]
     for each in report["bias"]:

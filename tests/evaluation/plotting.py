@@ -49,7 +49,7 @@ def plot_routing(report: dict[str, Any], path: Path) -> None:
     left.set(xlabel="over-routed", ylabel="under-routed", title="Labelled prompts (CORE) by ROUTING_BIAS")
     left.legend()
     for name, curves in report["calls"].items():
-        points = curves["learned"]
+        points = curves["shipped"]
         gap = points[-1][1] - points[0][1]
         if gap > 0:
             recovered = [(accuracy - points[0][1]) / gap for _, accuracy in points]

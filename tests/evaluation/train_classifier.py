@@ -43,7 +43,7 @@ FIRST_CHOICE = {"high": 0.95, "medium": 0.9, "low": 0.75}
 EMBEDDING_PENALTY, WORD_PENALTY, NUMBER_PENALTY = 0.5, 0.625, 1.0
 LEAST_PROMPTS, LEAST_SOURCES = 6, 3
 """A word counts when it is in so many prompts of so many sources; one that gives a source away is not learnt."""
-NEED_PENALTY, NEED_EMBEDDING_SCALE, NEED_NUMBER_SCALE = 300.0, 4.0, 0.3
+NEED_PENALTY, NEED_EMBEDDING_SCALE, NEED_NUMBER_SCALE = 300.0, 4.0, 0.6
 DECIMALS = 3
 
 
@@ -147,13 +147,14 @@ def head(column: Floats, dimensions: int) -> Head:
 
 
 def fit_need(outcomes: Sequence[Outcome], reader: Reader) -> Head:
-    """Return what predicts that only a strong model is right, whatever the benchmark.
+    """Return what predicts that a weak model fails, whatever the benchmark; 0 for the average prompt.
 
-    A prompt that both models fail counts half: it is hard too, and there are few prompts. Every file is centred, so
-    that the share of failures in a file, which depends on its prompts as a whole, is not learnt.
+    Who fails is learnt, not who alone fails: a prompt that both models fail is hard too, and there are few prompts.
+    Every file is centred, so that the share of failures in a file, which depends on its prompts as a whole, is not
+    learnt.
     """
     rows = reader.dense([outcome.prompt for outcome in outcomes])
-    wrong = np.array([(not outcome.weak_correct) + outcome.strong_needed for outcome in outcomes], dtype=float)
+    wrong = np.array([not outcome.weak_correct for outcome in outcomes], dtype=float)
     spread = np.maximum(rows.std(axis=0), 1e-9)
     dimensions = rows.shape[1] - len(NUMBERS)
     scale = np.append(np.full(dimensions, NEED_EMBEDDING_SCALE), NEED_NUMBER_SCALE / spread[dimensions:])
@@ -162,7 +163,8 @@ def fit_need(outcomes: Sequence[Outcome], reader: Reader) -> Head:
         here = np.array([outcome.file == name for outcome in outcomes])
         inputs[here] -= inputs[here].mean(axis=0)
         wrong[here] -= wrong[here].mean()
-    return head(np.append(np.round(fit_ridge(inputs, wrong, NEED_PENALTY) * scale, 5), 0.0), dimensions)
+    column = fit_ridge(inputs, wrong, NEED_PENALTY) * scale
+    return head(np.round(np.append(column, -(rows @ column).mean()), 5), dimensions)
 
 
 def scores(tiers: Tiers, prompts: Sequence[str], reader: Reader) -> Floats:

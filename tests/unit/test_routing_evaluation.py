@@ -15,9 +15,10 @@ from tests.evaluation.metrics import (
     recovered_gap,
     tier_figures,
 )
+from tests.evaluation.outcomes import FIGURES, fitted_by_file, fitted_figures, outcome_figures, signals_by
 from tests.evaluation.prompts import Labelled, Outcome, digest, folds, read_labelled, read_outcomes
 from tests.evaluation.softmax_regression import chances, fit_ridge, fit_softmax, temperature
-from tests.evaluation.train_classifier import Reader, train, vocabulary
+from tests.evaluation.train_classifier import Reader, fit_need, train, vocabulary
 
 TOPICS = ("soup", "rivers", "stars", "chess", "wool")
 ASKS = (("What is {}?", "simple"), ("Write about {}.", "medium"), ("Prove and design {}, then {}!", "complex"))
@@ -95,6 +96,44 @@ def test_gap_is_recovered_as_fast_as_the_signal_allows() -> None:
     assert {"apgr": None, "cpt50": None, "cpt80": None} == recovered_gap(calls_curve([0.0], outcomes[1:]))
 
 
+def test_prompts_that_no_model_answers_are_told_apart() -> None:
+    """Without them the order is perfect, and as failures too; among those that need no strong model they spoil it."""
+    outcomes = [outcome(weak=True, strong=True), outcome(weak=False, strong=True), outcome(weak=False, strong=False)]
+    measured = outcome_figures(outcomes, [0.0, 1.0, 2.0])["f"]
+
+    assert (1.0, 0.5, 1.0) == (measured["auroc"], measured["auroc_all"], measured["auroc_weak_fails"])
+
+
+def test_a_signal_is_scored_on_the_other_side_of_its_split() -> None:
+    """What can be learnt by heart only, as every prompt has a vector of its own, is not found."""
+
+    def by_heart(text: str) -> list[float]:
+        vector = np.random.default_rng(list(text.encode())).normal(size=200)
+        return list(vector / np.linalg.norm(vector))
+
+    outcomes = [
+        Outcome(f"{number}", "f", weak_correct=number % 2 > 0, strong_correct=True) for number in range(100, 250)
+    ]
+    reader = Reader(Embeddings(by_heart))
+    inside = signals_by(fit_need(outcomes, reader), reader.dense([each.prompt for each in outcomes])).tolist()
+
+    assert 0.9 < (outcome_figures(outcomes, inside)["f"]["auroc"] or 0.0)
+    assert 0.35 < (fitted_figures(outcomes, reader)["f"]["auroc"] or 0.0) < 0.65
+
+
+def test_a_file_is_fitted_on_by_itself() -> None:
+    """The outcomes of one file do not change the signals of another."""
+    reader = Reader(Embeddings(by_letters))
+    ours = [
+        Outcome(f"{'ae'[number % 2]} {number}", "f", weak_correct=number % 3 > 0, strong_correct=True)
+        for number in range(20)
+    ]
+    theirs = [msgspec.structs.replace(each, file="g", weak_correct=not each.weak_correct) for each in ours]
+    alone = fitted_by_file(ours, reader, seed=1)
+
+    assert alone == fitted_by_file([*ours, *theirs], reader, seed=1)[: len(ours)]
+
+
 def test_folds_keep_equal_prompts_together() -> None:
     """A prompt that occurs twice is never fitted on and graded at once."""
     prompts = [f"p{number % 7}" for number in range(70)]
@@ -155,7 +194,8 @@ def test_report_has_the_published_shape(folder: Path) -> None:
     for grader in ("learned", "rules"):
         assert {"sources", "core", "all", "outcomes"} == report[grader].keys()
         assert {"n", "accuracy", "lenient", "macro_f1", "under", "over", "ece"} == report[grader]["core"].keys()
-        assert set(evaluate_routing.OUTCOME_FIGURES) == report[grader]["outcomes"]["router_outcomes_mmlu"].keys()
+        assert set(FIGURES) == report[grader]["outcomes"]["router_outcomes_mmlu"].keys()
+    assert set(FIGURES) == report["shipped"]["outcomes"]["router_outcomes_mmlu"].keys()
     assert 30 == report["learned"]["core"]["n"]
     assert 60 == report["learned"]["all"]["n"]
     assert "| routing_peers | 15 | learned |" in evaluate_routing.table(report)
