@@ -20,7 +20,7 @@ class GraderVerdict(Struct, frozen=True, kw_only=True):
     chances: Mapping[Complexity, float] | None
     """Calibrated probability of every tier; the rules have none."""
     strong_needed: float | None
-    """Grows with how likely a weak model is to fail where a strong one does not; only the order has meaning."""
+    """Grows with how likely a weak model is to fail; only the order has meaning."""
 
     @classmethod
     def of(cls, graded: Classification) -> Self:

@@ -44,7 +44,7 @@ class Classification(msgspec.Struct, frozen=True):
     chances: Mapping[Complexity, float] | None = None
     """Calibrated probability of every tier; the rules have none."""
     strong_needed: float | None = None
-    """Grows with how likely a weak model is to fail where a strong one does not; only the order has meaning."""
+    """Grows with how likely a weak model is to fail; only the order has meaning."""
     degraded: bool = False
     """Whether the rules stood in for the learned grader."""
 

@@ -38,7 +38,7 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     words: dict[str, tuple[float, float, float]]
     """What a word adds to each tier; the sum is divided by the square root of the number of known words."""
     strong_needed: Head
-    """Says how likely a weak model is to fail where a strong one does not; only the order of its values has meaning."""
+    """Says how likely a weak model is to fail; only the order of its values has meaning."""
 
     def payload(self) -> bytes:
         """Return everything that decides a grade, as the checksum covers it."""
