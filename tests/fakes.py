@@ -581,11 +581,11 @@ class FakeRollupStore:
 
     def add(self, events: Sequence[UsageEvent]) -> int:
         """Add each event once, and no more of them than a transaction takes."""
-        event_ids = {event.event_id for event in events}
-        if len(event_ids) < len(events) or len(events) + len({event.key for event in events}) > TRANSACTION_ACTIONS:
+        request_ids = {event.request_id for event in events}
+        if len(request_ids) < len(events) or len(events) + len({event.key for event in events}) > TRANSACTION_ACTIONS:
             raise StoreError("counting requests failed")
-        new = [event for event in events if event.event_id not in self._seen]
-        self._seen |= event_ids
+        new = [event for event in events if event.request_id not in self._seen]
+        self._seen |= request_ids
         for event in new:
             row = self.rows.setdefault(event.key, {})
             for name, count in event.counters.items():

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 MAXIMUM_RETRIES: Final = 5
 DAYS: Final = ("2023-11-13", "2023-11-14")
-TENANTS: Final = ("default", "acme", "event")
+TENANTS: Final = ("default", "acme", "counted")
 
 
 class Death(BaseException):

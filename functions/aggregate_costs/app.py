@@ -31,20 +31,21 @@ def count_batch(store: RollupStore, records: Sequence[Mapping[str, Any]]) -> Par
     comes again, so that a record that the table refuses is alone in the end.
     """
     events, failed = [], set()
-    for record in records:
+    inserted = {record["dynamodb"]["Keys"]["request_id"]["S"]: record["dynamodb"] for record in records}
+    for request_id, record in inserted.items():
         try:
-            with failures_logged("a usage record", event_id=record["eventID"]):
-                usage = msgspec.convert(from_item(record["dynamodb"]["NewImage"]), UsageRecord)
-                events.append(usage_event(record["eventID"], usage))
+            with failures_logged("a usage record", request_id=request_id):
+                usage = msgspec.convert(from_item(record["NewImage"]), UsageRecord)
+                events.append(usage_event(usage))
         except Exception:  # noqa: BLE001 - logged, and reported to the stream, whatever is wrong with the record
-            failed.add(record["eventID"])
+            failed.add(request_id)
     for part in transactions(events):
         try:
-            with failures_logged("a transaction of usage records", first_event_id=part[0].event_id):
+            with failures_logged("a transaction of usage records", first_request_id=part[0].request_id):
                 store.add(part)
         except StoreError:
-            failed |= {event.event_id for event in part}
-    numbers = [record["dynamodb"]["SequenceNumber"] for record in records if record["eventID"] in failed]
+            failed |= {event.request_id for event in part}
+    numbers = [record["SequenceNumber"] for request_id, record in inserted.items() if request_id in failed]
     return {"batchItemFailures": [{"itemIdentifier": number} for number in numbers]}
 
 

@@ -42,7 +42,7 @@ def stream_event(*records: UsageRecord) -> dict[str, Any]:
 def counted(cloud: Cloud) -> list[dict[str, Any]]:
     """Return the rollup rows as they are stored, without what was seen and when it expires."""
     items = cloud.dynamodb.scan(TableName="RollupTable")["Items"]
-    rows = [item for item in items if not item["tenant_day"]["S"].startswith("event#")]
+    rows = [item for item in items if not item["tenant_day"]["S"].startswith("counted#")]
     return sorted(
         ({name: value for name, value in row.items() if name != "expires_at"} for row in rows),
         key=lambda row: str(row["dimensions"]),

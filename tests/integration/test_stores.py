@@ -122,7 +122,7 @@ def test_rollup_items_expire(cloud: Cloud, clock: SettableClock) -> None:
     expiries = {item["tenant_day"]["S"]: int(item["expires_at"]["N"]) for item in items}
 
     assert {
-        "event#1": NOW_MS // 1000 + DEDUPE_TTL_SECONDS,
+        "counted#1": NOW_MS // 1000 + DEDUPE_TTL_SECONDS,
         "default#2023-11-14": NOW_MS // 1000 + ROLLUP_TTL_SECONDS,
     } == expiries
 

@@ -90,7 +90,7 @@ def test_failed_transaction() -> None:
     missing = [
         record["dynamodb"]["SequenceNumber"]
         for record, usage in zip(records, USAGE, strict=True)
-        if usage_event(record["eventID"], usage).key not in store.rows
+        if usage_event(usage).key not in store.rows
     ]
 
     assert 0 < len(failed) < len(USAGE)
@@ -123,6 +123,18 @@ def test_record_that_the_table_refuses() -> None:
     assert direct_sum(usages) == stored(store)
 
 
+def test_other_event() -> None:
+    """A record counts once, whichever event brings it: it is known by its request, also when a stream begins anew."""
+    store = FakeRollupStore()
+    records = stream_records(USAGE)
+    deliver(store, records)
+    for record in records:
+        record["eventID"] += "-again"
+    deliver(store, records)
+
+    assert direct_sum(USAGE) == stored(store)
+
+
 def test_death_is_not_survived() -> None:
     """What ends the process is not taken for a record that failed."""
     with pytest.raises(Death):
@@ -140,11 +152,11 @@ def test_cost() -> None:
 @given(st.lists(st.sampled_from(USAGE), max_size=300))
 def test_transactions(usages: list[UsageRecord]) -> None:
     """Transactions hold every event once, none is too large, and two neighbours would not fit into one."""
-    events = [usage_event(usage.request_id, usage) for usage in usages]
+    events = [usage_event(usage) for usage in usages]
     parts = list(transactions(events))
     sizes = [len(part) + len(by_row(part)) for part in parts]
-    counted = [event.event_id for part in parts for event in part]
+    counted = [event.request_id for part in parts for event in part]
 
-    assert sorted({event.event_id for event in events}) == sorted(counted)
+    assert sorted({event.request_id for event in events}) == sorted(counted)
     assert max(sizes, default=1) <= TRANSACTION_ACTIONS
     assert all(size >= TRANSACTION_ACTIONS - 1 for size in sizes[:-1])

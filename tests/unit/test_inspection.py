@@ -58,7 +58,7 @@ class World:
 
     def count(self, *records: UsageRecord) -> None:
         """Count some requests."""
-        self.rollups.add([usage_event(record.request_id, record) for record in records])
+        self.rollups.add([usage_event(record) for record in records])
 
 
 def test_exact_hit() -> None:

@@ -18,7 +18,7 @@ FREE = {"busy_ms": 0, "actual_nano_usd": 0}
 def reports(*records: UsageRecord, baseline_model: str = "gpt-4", now_ms: int = NOW_MS) -> Reports:
     """Return reports over some requests, asked for at 22:13 UTC on 2023-11-14 unless another time is said."""
     store = FakeRollupStore()
-    store.add([usage_event(record.request_id, record) for record in records])
+    store.add([usage_event(record) for record in records])
     return Reports(rollups=store, baseline_model=baseline_model, prices=price_book(), clock=SettableClock(now_ms))
 
 

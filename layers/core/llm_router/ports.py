@@ -274,7 +274,7 @@ class RollupStore(Protocol):
     def add(self, events: Sequence[UsageEvent]) -> int:
         """Add the events that were not counted before to their rows, all or none; return how many those were.
 
-        The events have different ids, and they and their rows together are at most `TRANSACTION_ACTIONS`. An event
+        The events are of different requests, and they and their rows together are at most `TRANSACTION_ACTIONS`. One
         counts once, however often it is added: after a StoreError, which also comes when the answer to a write was
         lost, all of them can be added again.
         """

@@ -59,9 +59,9 @@ def counters(record: UsageRecord) -> dict[str, int]:
     return _without_zeros(added)
 
 
-def usage_event(event_id: str, record: UsageRecord) -> UsageEvent:
-    """Return what a record adds to its row, under the id of the event that brought it."""
-    return UsageEvent(event_id, rollup_key(record), counters(record))
+def usage_event(record: UsageRecord) -> UsageEvent:
+    """Return what a record adds to its row."""
+    return UsageEvent(record.request_id, rollup_key(record), counters(record))
 
 
 def by_row(events: Iterable[UsageEvent]) -> dict[RollupKey, Counter[str]]:
@@ -73,13 +73,13 @@ def by_row(events: Iterable[UsageEvent]) -> dict[RollupKey, Counter[str]]:
 
 
 def transactions(events: Iterable[UsageEvent]) -> Iterator[Sequence[UsageEvent]]:
-    """Sort events by row and cut them so that each part and its rows fit into one transaction; an id comes once.
+    """Sort events by row and cut them so that each part and its rows fit into one transaction; each comes once.
 
-    An event costs a write of its own, that of its id; the write of a row is shared by all its events of one part.
+    An event costs a write of its own, which remembers it; the write of a row is shared by all its events of one part.
     """
     part: list[UsageEvent] = []
     rows: set[RollupKey] = set()
-    for event in sorted({event.event_id: event for event in events}.values(), key=attrgetter("key")):
+    for event in sorted({event.request_id: event for event in events}.values(), key=attrgetter("key")):
         if len(part) + len(rows) + (event.key not in rows) >= TRANSACTION_ACTIONS:
             yield part
             part, rows = [], set()

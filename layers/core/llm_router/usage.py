@@ -55,10 +55,10 @@ class RollupKey(Struct, frozen=True, order=True):
 
 
 class UsageEvent(Struct, frozen=True):
-    """What one event of the usage stream adds to one row."""
+    """What one usage record adds to one row."""
 
-    event_id: str
-    """The stream's own, the same however often the event is delivered."""
+    request_id: str
+    """The record's own: the usage table takes it once, so it is the same however the record gets to be counted."""
     key: RollupKey
     counters: Mapping[str, int]
 

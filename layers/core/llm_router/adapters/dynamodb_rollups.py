@@ -48,15 +48,15 @@ class DynamoRollupStore:
     def _actions(self, events: Sequence[UsageEvent]) -> list[Any]:
         """Return the writes of a transaction: first one for each event, in order, then one for each row."""
         now = self._clock() // 1000
-        remembered = [self._remembered(event.event_id, now + DEDUPE_TTL_SECONDS) for event in events]
+        remembered = [self._remembered(event.request_id, now + DEDUPE_TTL_SECONDS) for event in events]
         return remembered + [self._added(*row, now + ROLLUP_TTL_SECONDS) for row in by_row(events).items()]
 
-    def _remembered(self, event_id: str, expires_at: int) -> dict[str, Any]:
+    def _remembered(self, request_id: str, expires_at: int) -> dict[str, Any]:
         return {
             "Put": {
                 "TableName": self._table,
                 "Item": {
-                    "tenant_day": {"S": f"event#{event_id}"},
+                    "tenant_day": {"S": f"counted#{request_id}"},
                     "dimensions": {"S": "-"},
                     "expires_at": {"N": str(expires_at)},
                 },
