@@ -37,7 +37,7 @@ NOW_MS: Final = 1_700_000_000_000
 TODAY: Final = "2023-11-14"
 """2023-11-14 22:13:20 UTC."""
 DIMENSIONS: Final = 384
-FLIGHT_LEASE_MS: Final = 15 * 60 * 1000
+FLIGHT_LEASE_MS: Final = 60 * 60 * 1000
 JOB_LIFE_MS: Final = 24 * 3600 * 1000
 _NOBODYS: Final = {"worker": None, "lease_until_ms": 0}
 _FILLERS: Final = frozenset({"a", "an", "is", "of", "please", "s", "tell", "the", "me", "what"})

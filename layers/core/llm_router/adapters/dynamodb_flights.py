@@ -10,8 +10,11 @@ from llm_router.adapters.dynamodb_job_reader import DynamoJobReader
 from llm_router.adapters.job_items import JOB_TTL_SECONDS
 from llm_router.models import Job, JobStatus
 
-FLIGHT_LEASE_MS: Final = 15 * 60 * 1000
-"""Longer than a job waits and runs when nothing is broken; after it an equal request takes the flight over."""
+FLIGHT_LEASE_MS: Final = 60 * 60 * 1000
+"""Longer than a job waits in a long queue, and runs; after it an equal request takes the flight over.
+
+A leader that got stuck is got going again by whoever joins it, and does not wait for this.
+"""
 
 
 class DynamoFlights(DynamoJobReader):
