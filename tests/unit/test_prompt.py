@@ -16,6 +16,8 @@ PROMPT_LIKE = st.text(
 @example('\uff02 x "a  ﬁ"')
 @example("\uff40 x `a  ﬁ`")
 @example("\u1fef x `a  ﬁ`")
+@example("\u0385" + "\u0301\u0323" * 15)
+@example("a" + "\u0f73" * 20 + "\u0f73\u0344" * 20)
 def test_idempotent(text: str) -> None:
     """The canonical form of a canonical form is itself."""
     once = canonicalise(text)
@@ -85,6 +87,16 @@ def test_code_is_kept(text: str) -> None:
 def test_case_and_punctuation_stay() -> None:
     """Letters' case and punctuation are part of the question."""
     assert "what is  Python".replace("  ", " ") != canonicalise("What is Python?")
+
+
+@pytest.mark.parametrize("mark", ["\u0301\u0323", "\u0f73", "`\u0301\u0323"])
+def test_marks_without_end(mark: str) -> None:
+    """Marks are put in order as far as a language needs it; beyond, where that would take seconds, they stay."""
+    letter, marks = mark[:-2], mark[-2:]
+    few, many = f"{letter}x{marks * 2}", f"{letter}x{marks * 31}"
+
+    assert few != canonicalise(few)
+    assert many == canonicalise(many)
 
 
 def test_entry_id_is_sha256() -> None:
