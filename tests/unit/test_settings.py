@@ -188,6 +188,18 @@ def test_empty_is_absent() -> None:
     assert "ollama/llama3.2" == settings.default_complex_model
 
 
+def test_white_space_around_a_value() -> None:
+    """A line end that a file or a template left at a value is no part of it, and nothing else is no value."""
+    written = {"SHADOW_MODEL": "ollama/phi3\n", "SHADOW_DAILY_LIMIT": " 7 ", "INSTANCE_USD_PER_HOUR": " \n"}
+    settings = InferSettings.from_env(REQUIRED[InferSettings] | written)
+
+    assert ("ollama/phi3", 7, "0.145") == (
+        settings.shadow_model,
+        settings.shadow_daily_limit,
+        settings.instance_usd_per_hour,
+    )
+
+
 def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process's environment is read when asked for, and tells whether Lambda runs it."""
     before = on_lambda(environment())

@@ -32,7 +32,7 @@ def on_lambda(environ: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Base: a field `cache_table` is read from `CACHE_TABLE`; an empty value counts as absent."""
+    """Base: a field `cache_table` is read from `CACHE_TABLE`, without white space around it; empty counts as absent."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -46,7 +46,7 @@ class Settings:
         problems: list[str] = []
         for field in fields(cls):
             name = field.name.upper()
-            raw = environ.get(name, "")
+            raw = environ.get(name, "").strip()
             if raw:
                 try:
                     values[field.name] = _convert(raw, hints[field.name])
