@@ -1,6 +1,6 @@
 """Shadows: questions that a model has answered, asked of another model when nobody wants the box.
 
-A shadow waits in a lane of its own in the job table's line, and never has a message: a worker that is done with its own
+A shadow waits in a lane of its own in the job table's line, and never has a message: a worker that has answered its own
 message looks whether nothing waits or runs for a caller, and then runs the oldest. It stops a shadow about a second
 after a request for a caller appears, and drops those that found no time in WAITS_MS. One worker at a time runs shadows,
 so that the other one is free for the next message. What comes of a shadow stays in its own item of the job table: it
@@ -68,8 +68,14 @@ class Shadows(Struct, frozen=True, kw_only=True):
             self.on_error(error)
 
     def run_waiting(self, after: str, *, deadline_ms: int) -> None:
-        """Run shadows, the oldest first and then that of request `after`, while nobody wants the box."""
+        """Run shadows, the oldest first and then that of request `after`, while nobody wants the box.
+
+        None after a request without an answer: the box may be in trouble, and the circuit breaker, which counts all
+        failures in a row, would shut callers out for those of shadows.
+        """
         try:
+            if not self._is_answered(after):
+                return
             line = self.jobs.line(limit=LOOKED_AT, lane=Lane.SHADOW)
             for job_id in dict.fromkeys([*(each.job_id for each in line), _id_of(after)]):
                 with suppress(NotFoundError):
@@ -79,6 +85,11 @@ class Shadows(Struct, frozen=True, kw_only=True):
             return  # another worker has just begun it
         except StoreError as error:
             self.on_error(error)
+
+    def _is_answered(self, request_id: str) -> bool:
+        with suppress(NotFoundError):
+            return self.jobs.get(request_id).answer is not None
+        return False
 
     def _shadow(self, job: Job) -> Job | None:
         answer = job.answer

@@ -190,7 +190,7 @@ def test_box_is_wanted(is_running: bool) -> None:  # noqa: FBT001 - a test's par
     world.idle()
     waited = world.waiting()
     world.jobs.jobs["req_9"] = replace(world.jobs.get("req_9"), status=JobStatus.FAILED)
-    world.idle("req_9")
+    world.idle()
 
     assert [SHADOW] == waited
     assert JobStatus.SUCCEEDED is world.jobs.get(SHADOW).status
@@ -329,6 +329,19 @@ def test_in_other_hands() -> None:
 
     assert ([], []) == (world.model.calls, world.errors)
     assert JobStatus.QUEUED is world.jobs.get("shadow#req_2").status
+
+
+@pytest.mark.parametrize("after", ["req_9", "req_404"])
+def test_box_may_be_in_trouble(after: str) -> None:
+    """No shadow begins after a request without an answer: its failures would count with those of the callers."""
+    world = World()
+    world.shadows.follow(world.answered())
+    world.jobs.open(make_job("req_9", flight=None))
+    ended = failed(world.jobs.get("req_9"), Failure(code="model_unavailable", message="no"), NOW_MS)
+    world.jobs.finish(ended, usage_record(ended))
+    world.idle(after)
+
+    assert ([], [SHADOW], []) == (world.model.calls, world.waiting(), world.errors)
 
 
 def test_models_are_what_they_are_called() -> None:
