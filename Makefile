@@ -44,7 +44,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 tests: layers
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term
 
 bench: layers
 	@PYTHONPATH=functions:layers/core:. $(BIN)/python -m tests.benchmarks
