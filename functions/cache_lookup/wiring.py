@@ -15,33 +15,37 @@ from llm_router.settings import CacheLookupSettings, environment
 
 
 @lru_cache
+def settings() -> CacheLookupSettings:
+    """Parse the settings once per environment."""
+    return CacheLookupSettings.from_env(environment())
+
+
+@lru_cache
 def inspector() -> Inspector:
     """Build the inspector once per environment."""
-    settings = CacheLookupSettings.from_env(environment())
-    vectors = RememberingEmbedder(bootstrap.embedder(settings))
+    vectors = RememberingEmbedder(bootstrap.embedder(settings()))
     return Inspector(
-        cache=bootstrap.semantic_cache(settings, vectors),
+        cache=bootstrap.semantic_cache(settings(), vectors),
         planner=Planner(
-            bootstrap.classifier(settings, vectors),
-            Router.from_settings(settings, bootstrap.today()),
-            bootstrap.conversations(settings.job_table),
+            bootstrap.classifier(settings(), vectors),
+            Router.from_settings(settings(), bootstrap.today()),
+            bootstrap.conversations(settings().job_table),
         ),
-        store=bootstrap.cache_store(settings.cache_table),
-        rollups=bootstrap.rollup_store(settings.rollup_table),
+        store=bootstrap.cache_store(settings().cache_table),
+        rollups=bootstrap.rollup_store(settings().rollup_table),
         clock=bootstrap.now_ms,
-        threshold=settings.cache_similarity_threshold,
-        ttl_hours=settings.cache_ttl_hours,
+        threshold=settings().cache_similarity_threshold,
+        ttl_hours=settings().cache_ttl_hours,
     )
 
 
 @lru_cache
 def complaints() -> Complaints:
     """Build what takes feedback once per environment."""
-    settings = CacheLookupSettings.from_env(environment())
     return Complaints(
-        jobs=bootstrap.job_store(settings.job_table, settings.usage_table),
-        cache=bootstrap.cache_store(settings.cache_table),
-        store=bootstrap.feedback_store(settings.cache_table, settings.usage_table),
+        jobs=bootstrap.job_store(settings().job_table, settings().usage_table),
+        cache=bootstrap.cache_store(settings().cache_table),
+        store=bootstrap.feedback_store(settings().cache_table, settings().usage_table),
         clock=bootstrap.now_ms,
     )
 

@@ -18,23 +18,26 @@ from llm_router.settings import ChatSettings, environment
 
 
 @lru_cache
-def pipeline() -> Pipeline:
-    """Build the pipeline once per environment."""
-    return bootstrap.pipeline(ChatSettings.from_env(environment()))
+def settings() -> ChatSettings:
+    """Parse the settings once per environment."""
+    return ChatSettings.from_env(environment())
 
 
 @lru_cache
+def pipeline() -> Pipeline:
+    """Build the pipeline once per environment."""
+    return bootstrap.pipeline(settings())
+
+
 def requests() -> Requests:
-    """Build what looks after requests on their way, once per environment."""
-    built = pipeline()
-    return Requests(built.jobs, built.dispatch, built.clock)
+    """Return what looks after requests on their way."""
+    return pipeline().requests
 
 
 @lru_cache
 def keyed_requests() -> KeyedRequests:
     """Build what remembers idempotency keys, once per environment."""
-    settings = ChatSettings.from_env(environment())
-    return KeyedRequests(bootstrap.idempotency_store(settings.job_table), pipeline())
+    return KeyedRequests(bootstrap.idempotency_store(settings().job_table), pipeline())
 
 
 def ask(request: ChatRequest, *, tenant: str, source: Source, wait_seconds: float, key: str | None = None) -> Job:

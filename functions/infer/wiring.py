@@ -16,9 +16,15 @@ from llm_router.settings import InferSettings, environment
 
 
 @lru_cache
+def settings() -> InferSettings:
+    """Parse the settings once per environment."""
+    return InferSettings.from_env(environment())
+
+
+@lru_cache
 def runner() -> InferenceRunner:
     """Build the runner once per environment."""
-    built = bootstrap.inference_runner(InferSettings.from_env(environment()))
+    built = bootstrap.inference_runner(settings())
     return replace(built, gives_way=lambda job: job.lane is Lane.SHADOW and is_wanted(built.jobs, bootstrap.now_ms()))
 
 
@@ -27,7 +33,7 @@ def scheduler() -> Scheduler:
     """Build the scheduler once per environment."""
     return Scheduler(
         jobs=runner().jobs,
-        box=bootstrap.ollama(InferSettings.from_env(environment()).ollama_base_url),
+        box=bootstrap.ollama(settings().ollama_base_url),
         run_job=run_job,
         clock=bootstrap.now_ms,
         sleep=time.sleep,
@@ -38,13 +44,12 @@ def scheduler() -> Scheduler:
 @lru_cache
 def shadows() -> Shadows | None:
     """Build what runs shadows once per environment; None where there are none."""
-    settings = InferSettings.from_env(environment())
-    if not settings.shadow_model:
+    if not settings().shadow_model:
         return None
     return Shadows(
         jobs=runner().jobs,
-        model=settings.shadow_model,
-        daily_limit=settings.shadow_daily_limit,
+        model=settings().shadow_model,
+        daily_limit=settings().shadow_daily_limit,
         run_job=lambda job_id, deadline_ms: runner().run(job_id, deadline_ms=deadline_ms),
         clock=bootstrap.now_ms,
         on_error=lambda error: logger().warning("a shadow was left", exc_info=error),

@@ -37,6 +37,11 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     clock: Clock
     new_id: Callable[[], str]
 
+    @property
+    def requests(self) -> Requests:
+        """What looks after the requests that this pipeline has accepted."""
+        return Requests(self.jobs, self.dispatch, self.clock)
+
     def submit(self, request: ChatRequest, *, tenant: str, source: Source, job_id: str | None = None) -> Job:
         """Accept a request and return its job as it stands now; the job gets `job_id`, or a new one.
 
@@ -74,7 +79,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         if leads:
             return self._lead(job, lookup, send)
         with suppress(StoreError):  # its leader may have ended, and its worker died before telling who joined
-            return Requests(self.jobs, self.dispatch, self.clock).revive(job)
+            return self.requests.revive(job)
         return job
 
     def _is_box_down(self, job: Job) -> bool:
@@ -132,5 +137,5 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         """Write a job's end, and return it, or the job as a worker that was quicker has it."""
         stands = job if self.jobs.finish(job, usage_record(job)) else self.jobs.get(job.job_id)
         if stands.status.finished:
-            Requests(self.jobs, self.dispatch, self.clock).pass_on(stands)
+            self.requests.pass_on(stands)
         return stands

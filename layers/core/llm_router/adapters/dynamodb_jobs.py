@@ -59,9 +59,9 @@ class DynamoJobStore(DynamoTransitions):
 
     def record(self, job: Job, usage: UsageRecord) -> None:
         """Store a job that is finished from the start, and its usage record, in one transaction."""
-        self._write(
-            "storing an answered request", [put_job(self._jobs, job, self._clock()), put_usage(self._usage, usage)]
-        )
+        actions = [put_job(self._jobs, job, self._clock()), put_usage(self._usage, usage)]
+        if not transact(self._client, "storing an answered request", actions):
+            raise ConflictError("a request with this id exists")
 
     def open_shadow(self, job: Job, *, daily_limit: int) -> bool:
         """Store a queued shadow and count it; return False when there is one, or the day has had its share."""
@@ -138,8 +138,4 @@ class DynamoJobStore(DynamoTransitions):
             ),
         )
         if not is_stored:
-            raise ConflictError("a request with this id exists")
-
-    def _write(self, what: str, actions: "Sequence[TransactWriteItemTypeDef]") -> None:
-        if not transact(self._client, what, actions):
             raise ConflictError("a request with this id exists")
