@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from llm_router.cache_entries import CacheEntry
 from llm_router.classification import Complexity
 from llm_router.costs import Costs
 from llm_router.feedback import Feedback
+from llm_router.inference import InferenceRunner
+from llm_router.metering import BoxMeter
 from llm_router.models import Answer, CacheTier, FeedbackVerdict, Generation, Job, JobStatus, Source
 from llm_router.prompt import canonicalise, entry_id
 from llm_router.request_bodies import ChatRequest
@@ -135,6 +138,20 @@ def make_feedback(request_id: str = "req_1", **fields: Any) -> Feedback:
 def make_request(message: str = "What is Python?", **fields: Any) -> ChatRequest:
     """Return a chat request."""
     return ChatRequest(message=message, **fields)
+
+
+def make_runner(**parts: Any) -> InferenceRunner:
+    """Return a runner over a test's stores, model and clock; its troubles are heard by nobody."""
+    usual = {
+        "costs": COSTS,
+        "meter": BoxMeter(COSTS),
+        "heartbeat": lambda _: nullcontext(),
+        "new_worker": lambda: "worker",
+        "cache_ttl_hours": 2,
+        "on_store_error": lambda _: None,
+        "on_cache_error": lambda _: None,
+    }
+    return InferenceRunner(**{**usual, **parts})
 
 
 def http_event(name: str, body: object = None, **parts: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Jobs whose own model has no answer: on the box, and in the cloud."""
 
 from collections.abc import Callable, Generator
-from contextlib import nullcontext
 
 import pytest
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, ModelCall, Spent, Target, Turn
 from llm_router.models import Generation as Said
 from llm_router.prices import price_book
-from tests.builders import COSTS, TINY, make_entry, make_generation, make_job
+from tests.builders import COSTS, TINY, make_entry, make_generation, make_job, make_runner
 from tests.fakes import NOW_MS, TODAY, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
 
 DEADLINE_MS = NOW_MS + 100_000
@@ -62,19 +61,14 @@ class World:
 
     def runner(self, *, in_cloud: bool) -> InferenceRunner:
         """Return the box's runner or the cloud's."""
-        return InferenceRunner(
+        return make_runner(
             jobs=self.jobs,
             cache=self.store,
             statuses=self.statuses,
             model=self.cloud if in_cloud else self.box,
-            costs=COSTS,
             meter=CloudMeter(lambda: PRICE) if in_cloud else BoxMeter(COSTS),
             clock=self.clock,
-            heartbeat=lambda _: nullcontext(),
             new_worker=lambda: "cloud-worker" if in_cloud else "box-worker",
-            cache_ttl_hours=2,
-            on_store_error=lambda _: None,
-            on_cache_error=lambda _: None,
             in_cloud=in_cloud,
         )
 

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import pytest
 from msgspec.structs import replace
@@ -16,12 +15,10 @@ from llm_router.errors import (
     StoreError,
 )
 from llm_router.estimates import Pace
-from llm_router.inference import InferenceRunner
 from llm_router.jobs import answer_from_cache, succeeded, usage_record
-from llm_router.metering import BoxMeter
 from llm_router.models import CacheTier, Generation, JobStatus, ModelCall, Turn
 from llm_router.semantic_cache import Hit
-from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_job
+from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_job, make_runner
 from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
 
 DEADLINE_MS = NOW_MS + 100_000
@@ -39,17 +36,12 @@ class World:
         self.unlearned: list[StoreError] = []
         self.unstored: list[StoreError] = []
         self.model = FakeModel(*script)
-        self.runner = InferenceRunner(
+        self.runner = make_runner(
             jobs=self.jobs,
             cache=self.store,
             statuses=self.statuses,
             model=self.model,
-            costs=COSTS,
-            meter=BoxMeter(COSTS),
             clock=self.clock,
-            heartbeat=lambda _: nullcontext(),
-            new_worker=lambda: "worker",
-            cache_ttl_hours=2,
             on_store_error=self.unlearned.append,
             on_cache_error=self.unstored.append,
         )

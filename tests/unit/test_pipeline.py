@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import count
 
 import pytest
@@ -12,16 +11,14 @@ from llm_router.classification import Complexity, LearnedClassifier, RuleClassif
 from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, EmbeddingError, InvalidRequestError, ModelUnavailableError, StoreError
 from llm_router.estimates import Pace
-from llm_router.inference import InferenceRunner
 from llm_router.jobs import cancelled, succeeded, usage_record
-from llm_router.metering import BoxMeter
 from llm_router.models import CacheBypass, CacheTier, Failure, Job, JobStatus, Source, Turn
 from llm_router.pipeline import Pipeline
 from llm_router.requests import OVERDUE_MS
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.usage import UsageRecord
-from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_request
+from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_request, make_runner
 from tests.fakes import (
     NOW_MS,
     FakeBreaker,
@@ -418,19 +415,14 @@ def inline_world() -> World:
         runner.run(job_id, deadline_ms=world.clock() + 1000)
 
     world = World(run)
-    runner = InferenceRunner(
+    runner = make_runner(
         jobs=world.jobs,
         cache=world.store,
         statuses=world.statuses,
         model=FakeModel("A ", make_generation()),
-        costs=COSTS,
-        meter=BoxMeter(COSTS),
         clock=world.clock,
-        heartbeat=lambda _: nullcontext(),
-        new_worker=lambda: "worker",
         cache_ttl_hours=24,
         on_store_error=pytest.fail,
-        on_cache_error=lambda _: None,
     )
     return world
 

@@ -1,17 +1,14 @@
 """What becomes of a job that cannot be ended: tables that refuse it, workers that die over it, and the redrive."""
 
-from contextlib import nullcontext
-
 import pytest
 
 from llm_router.errors import ConflictError, StoreError
-from llm_router.inference import MAX_STARTS, InferenceRunner
+from llm_router.inference import MAX_STARTS
 from llm_router.jobs import SET_ASIDE, is_set_aside, settle
-from llm_router.metering import BoxMeter
 from llm_router.models import Failure, Job, JobStatus
 from llm_router.requests import OVERDUE_MS, Requests
 from llm_router.work import LEASE_MS
-from tests.builders import COSTS, make_generation, make_job
+from tests.builders import make_generation, make_job, make_runner
 from tests.fakes import JOB_LIFE_MS, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
 
 FAILURE = Failure(code=SET_ASIDE, message="kept")
@@ -28,19 +25,13 @@ class World:
         self.model = FakeModel(make_generation())
         self.dispatched: list[str] = []
         self.requests = Requests(self.jobs, self.dispatched.append, self.clock)
-        self.runner = InferenceRunner(
+        self.runner = make_runner(
             jobs=self.jobs,
             cache=self.cache,
             statuses=FakeStatusStore(),
             model=self.model,
-            costs=COSTS,
-            meter=BoxMeter(COSTS),
             clock=self.clock,
-            heartbeat=lambda _: nullcontext(),
             new_worker=iter(f"worker {number}" for number in range(99)).__next__,
-            cache_ttl_hours=2,
-            on_store_error=lambda _: None,
-            on_cache_error=lambda _: None,
         )
         for name in names:
             self.jobs.open(make_job(name))

@@ -1,16 +1,13 @@
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 import pytest
 from msgspec.structs import replace
 
 from infer.scheduling import OWN_TIME_MS
 from infer.shadowing import WAITS_MS, Shadows, is_wanted
-from llm_router.inference import InferenceRunner
 from llm_router.jobs import failed, succeeded, usage_record
-from llm_router.metering import BoxMeter
 from llm_router.models import CacheTier, Failure, Generation, Job, JobInLine, JobStatus, Lane, Turn
-from tests.builders import COSTS, TINY, make_answer, make_generation, make_job
+from tests.builders import TINY, make_answer, make_generation, make_job, make_runner
 from tests.fakes import NOW_MS, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
 
 PHI = "ollama/phi3"
@@ -41,17 +38,12 @@ class World:
         self.cache = FakeCacheStore()
         self.errors: list[Exception] = []
         self.model = FakeModel(*(script or ("Another ", "answer.", make_generation("Another answer.", model=PHI))))
-        self.runner = InferenceRunner(
+        self.runner = make_runner(
             jobs=self.jobs,
             cache=self.cache,
             statuses=FakeStatusStore(),
             model=self.model,
-            costs=COSTS,
-            meter=BoxMeter(COSTS),
             clock=self.clock,
-            heartbeat=lambda _: nullcontext(),
-            new_worker=lambda: "worker",
-            cache_ttl_hours=2,
             on_store_error=self.errors.append,
             on_cache_error=self.errors.append,
             gives_way=lambda job: job.lane is Lane.SHADOW and is_wanted(self.jobs, self.clock()),
