@@ -67,7 +67,7 @@ layers: $(VENV)/.installed
 
 $(VENV)/.installed: tests/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=")'
-	@echo "creating .venv and installing about 150 pinned packages into it, 0.9 GB; this takes a minute or two"
+	@echo "creating .venv and installing about 180 pinned packages into it, 1 GB; this takes a minute or two"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python $(INSTALL) --requirement $<
 	@touch $@
