@@ -72,7 +72,7 @@ def test_sample_event(cloud: Cloud, deploy: Deploy) -> None:
             "output_tokens": {"N": "80"},
             "busy_ms": {"N": "9500"},
             "latency_ms": {"N": "12345"},
-            "latency_ms_le_30000": {"N": "1"},
+            "latency_ms_log_95": {"N": "1"},
             "actual_nano_usd": {"N": "382639"},
             "baseline_nano_usd": {"N": "5430000"},
         }

@@ -8,13 +8,12 @@ from functools import partial
 from operator import attrgetter
 from typing import Final
 
+from llm_router import latencies
 from llm_router.arms import SHADOW_ARM
 from llm_router.models import JobStatus
 from llm_router.ports import TRANSACTION_ACTIONS, RollupStore
 from llm_router.usage import Rollup, RollupKey, UsageEvent, UsageRecord
 
-LATENCY_BUCKETS_MS: Final = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 240_000)
-"""Upper bounds, inclusive; slower requests fall into `latency_ms_inf`."""
 REFUSED: Final = "refused_"
 """Begins the names of the counters of refused candidates; the reason follows."""
 _READERS: Final = 8
@@ -47,7 +46,7 @@ def counters(record: UsageRecord) -> dict[str, int]:
         "latency_ms": record.latency_ms,
         "actual_nano_usd": record.actual_nano_usd,
         "baseline_nano_usd": record.baseline_nano_usd,
-        _latency_bucket(record.latency_ms): 1,
+        latencies.bucket(record.latency_ms): 1,
     }
     if record.status is JobStatus.SUCCEEDED:
         added[_origin(record)] = 1
@@ -128,8 +127,3 @@ def _origin(record: UsageRecord) -> str:
     if record.tier is not None:
         return f"{record.tier}_hits"
     return "joined_requests" if record.joined else "generated_requests"
-
-
-def _latency_bucket(latency_ms: int) -> str:
-    bound = next((str(bound) for bound in LATENCY_BUCKETS_MS if latency_ms <= bound), "inf")
-    return f"latency_ms_le_{bound}"
