@@ -7,11 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from chat.wiring import ask, outlook_of
-from llm_router import api, bootstrap
+from llm_router import bootstrap
 from llm_router.errors import RouterError
 from llm_router.models import DEFAULT_TENANT, Source
 from llm_router.request_bodies import ChatRequest
 from llm_router.responses import ErrorBody, ErrorDetail, describe
+from llm_router.validation import parse_json
 
 SPARE_SECONDS: Final = 2
 """Left of the function's time for writing the answer."""
@@ -20,7 +21,7 @@ SPARE_SECONDS: Final = 2
 def invoke(event: Mapping[str, Any], *, remaining_ms: int) -> dict[str, Any]:
     """Return what the HTTP API would have as its body; there is no gateway to end the wait after 30 s."""
     try:
-        request = api.parse_json(json.dumps(event).encode(), ChatRequest)
+        request = parse_json(json.dumps(event).encode(), ChatRequest)
         wait_seconds = remaining_ms / 1000 - SPARE_SECONDS
         job = ask(request, tenant=DEFAULT_TENANT, source=Source.INVOKE, wait_seconds=wait_seconds)
         body: dict[str, Any] = msgspec.to_builtins(describe(job, bootstrap.now_ms(), outlook_of(job)))

@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 
 from llm_router import errors
 from llm_router.api import (
-    MAX_BODY_BYTES,
     STATUS,
     ask_again_seconds,
     create_api,
     error_response,
     failure_status,
     parse_body,
-    parse_json,
     respond,
     tenant_of,
 )
@@ -28,6 +26,7 @@ from llm_router.models import Failure, JobStatus
 from llm_router.observability import logger
 from llm_router.request_bodies import ChatRequest
 from llm_router.responses import PendingResponse
+from llm_router.validation import MAX_BODY_BYTES, parse_json
 from tests.builders import Context, body_of, http_event
 
 

@@ -2,12 +2,12 @@ import msgspec
 import pytest
 
 from classify.grading import Grading
-from llm_router import api
 from llm_router.arms import Arm
 from llm_router.classification import Classification, Complexity, Grader, RuleClassifier
 from llm_router.errors import InvalidRequestError
 from llm_router.request_bodies import ClassifyRequest
 from llm_router.routing import Router
+from llm_router.validation import parse_json
 
 LARGE = "ollama/llama3.2"
 ROUTER = Router(
@@ -80,6 +80,6 @@ def test_degraded_grader() -> None:
 def test_refused_bodies(body: bytes, field: str, says: str) -> None:
     """One message or 1 to 100 of them; anything else is refused by name."""
     with pytest.raises(InvalidRequestError) as caught:
-        api.parse_json(body, ClassifyRequest)
+        parse_json(body, ClassifyRequest)
 
     assert (field, says) == (caught.value.field, str(caught.value))

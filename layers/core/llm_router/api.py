@@ -4,20 +4,19 @@ import base64
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
 
 from llm_router import errors, jobs
-from llm_router.errors import InvalidRequestError, RouterError
+from llm_router.errors import RouterError
 from llm_router.models import DEFAULT_TENANT, Failure
 from llm_router.observability import logger
 from llm_router.responses import ErrorBody, ErrorDetail, PendingResponse
-from llm_router.validation import in_words
+from llm_router.validation import parse_json
 
-MAX_BODY_BYTES: Final = 1024 * 1024
 RETRY_AFTER_SECONDS: Final = 2
 LONGEST_RETRY_AFTER_SECONDS: Final = 60
 
@@ -39,10 +38,7 @@ STATUS: Final[dict[type[RouterError], int]] = {
 """What each error is in HTTP; a subclass without an entry has its base's, and 500 stands for everything else."""
 
 _BY_CODE: Final = {kind.code: status for kind, status in STATUS.items()} | {jobs.CANCELLED: 409, jobs.SET_ASIDE: 503}
-_AT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
-_NAMED_FIELD = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]+)`")
 _JSON_TYPE = re.compile(r"\s*application/json\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*", re.IGNORECASE)
-_MAX_SHOWN_CHARS: Final = 64
 
 T = TypeVar("T")
 
@@ -138,22 +134,15 @@ def parse_body(event: Mapping[str, Any], kind: type[T]) -> T:
         raise errors.UnsupportedMediaTypeError("must be application/json in UTF-8", field="content-type")
     if headers.get("content-encoding", "identity") != "identity":
         raise errors.UnsupportedMediaTypeError("must not be compressed", field="content-encoding")
-    return parse_json(_body_bytes(event), kind)
+    return parse_json(body_bytes(event), kind)
 
 
-def parse_json(body: bytes, kind: type[T]) -> T:
-    """Return a JSON document as a struct; raises what `parse_body` raises of the body itself."""
-    if len(body) > MAX_BODY_BYTES:
-        raise errors.RequestTooLargeError(f"must not have more than {MAX_BODY_BYTES:,} bytes", field="body")
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error), kind) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.MalformedBodyError("must be JSON in UTF-8", field="body") from error
+def body_bytes(event: Mapping[str, Any]) -> bytes:
+    """Return the body as it was sent.
 
-
-def _body_bytes(event: Mapping[str, Any]) -> bytes:
+    Raises:
+        MalformedBodyError: the gateway passed on something that is not base64.
+    """
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
         return body.encode("utf-8", "surrogatepass")
@@ -161,14 +150,3 @@ def _body_bytes(event: Mapping[str, Any]) -> bytes:
         return base64.b64decode(body, validate=True)
     except ValueError as error:
         raise errors.MalformedBodyError("must be JSON in UTF-8", field="body") from error
-
-
-def _invalid(message: str, kind: type[Any]) -> InvalidRequestError:
-    """Turn the validator's sentence into ours: the field apart, the rule in words."""
-    if named := _NAMED_FIELD.match(message):
-        rule = "is not a known field" if "unknown" in message else "is required"
-        return InvalidRequestError(rule, field=named["field"][:_MAX_SHOWN_CHARS])
-    path = _AT_PATH.search(message)
-    field = (path and path["path"]) or "body"
-    rule = in_words(_AT_PATH.sub("", message), get_type_hints(kind).get(field))
-    return InvalidRequestError(rule.replace("`", ""), field=field)

@@ -1,10 +1,18 @@
-"""What msgspec says of a value that breaks a rule, in words for the caller of the API."""
+"""JSON documents of callers as structs; what msgspec says of a value that breaks a rule, in words for them."""
 
 import re
 from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, get_args
+from typing import Any, Final, TypeVar, get_args, get_type_hints
+
+import msgspec
+
+from llm_router.errors import InvalidRequestError, MalformedBodyError, RequestTooLargeError
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+
+T = TypeVar("T")
 
 _RELATIONS: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _WANTED: Final = {
@@ -22,7 +30,28 @@ _PATTERNS: Final = {
     r"^[A-Za-z0-9_.:-]{1,128}$(?!\n)": "must be 1 to 128 of A-Z, a-z, 0-9 and _ . : -",
     r"^ollama/[A-Za-z0-9._:/-]+$": "must be ollama/ and a model's name, like ollama/tinyllama",
 }
+_AT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_NAMED_FIELD = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]+)`")
+_MAX_SHOWN_CHARS: Final = 64
 _BY_REPR: Final = {repr(pattern): words for pattern, words in _PATTERNS.items()}
+
+
+def parse_json(body: bytes, kind: type[T]) -> T:
+    """Return a JSON document as a struct.
+
+    Raises:
+        RequestTooLargeError: it has more than MAX_BODY_BYTES.
+        MalformedBodyError: it is not JSON in UTF-8.
+        InvalidRequestError: a field breaks its rule; the error names it.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise RequestTooLargeError(f"must not have more than {MAX_BODY_BYTES:,} bytes", field="body")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error), kind) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBodyError("must be JSON in UTF-8", field="body") from error
 
 
 def in_words(sentence: str, kind: object = None) -> str:
@@ -38,6 +67,17 @@ def in_words(sentence: str, kind: object = None) -> str:
         if found := form.fullmatch(sentence):
             return words(found) or sentence
     return sentence
+
+
+def _invalid(message: str, kind: type[Any]) -> InvalidRequestError:
+    """Turn the validator's sentence into ours: the field apart, the rule in words."""
+    if named := _NAMED_FIELD.match(message):
+        rule = "is not a known field" if "unknown" in message else "is required"
+        return InvalidRequestError(rule, field=named["field"][:_MAX_SHOWN_CHARS])
+    path = _AT_PATH.search(message)
+    field = (path and path["path"]) or "body"
+    rule = in_words(_AT_PATH.sub("", message), get_type_hints(kind).get(field))
+    return InvalidRequestError(rule.replace("`", ""), field=field)
 
 
 def _choices(kind: object) -> list[str]:
