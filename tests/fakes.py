@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
@@ -31,7 +31,8 @@ from llm_router.ports import (
     RollupStore,
     StatusStore,
 )
-from llm_router.usage import Rollup, RollupKey, UsageEvent, UsageRecord
+from llm_router.rollups import by_row
+from llm_router.usage import MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 
 NOW_MS: Final = 1_700_000_000_000
 TODAY: Final = "2023-11-14"
@@ -576,25 +577,42 @@ class FakeRollupStore:
     """RollupStore in dictionaries."""
 
     def __init__(self) -> None:
-        self.rows: dict[RollupKey, dict[str, int]] = {}
+        self.rows: dict[RowKey, dict[str, int]] = {}
         self._seen: set[str] = set()
 
     def add(self, events: Sequence[UsageEvent]) -> int:
         """Add each event once, and no more of them than a transaction takes."""
         request_ids = {event.request_id for event in events}
-        if len(request_ids) < len(events) or len(events) + len({event.key for event in events}) > TRANSACTION_ACTIONS:
+        rows = {key for event in events for key in event.rows}
+        if len(request_ids) < len(events) or len(events) + len(rows) > TRANSACTION_ACTIONS:
             raise StoreError("counting requests failed")
         new = [event for event in events if event.request_id not in self._seen]
         self._seen |= request_ids
-        for event in new:
-            row = self.rows.setdefault(event.key, {})
-            for name, count in event.counters.items():
+        for key, added in by_row(new).items():
+            row = self.rows.setdefault(key, {})
+            for name, count in added.items():
                 row[name] = row.get(name, 0) + count
         return len(new)
 
     def day(self, tenant: str, day: str) -> Sequence[Rollup]:
         """Return the rows of one tenant and day."""
-        return [Rollup(key, row) for key, row in sorted(self.rows.items()) if (key.tenant, key.day) == (tenant, day)]
+        return [row for row in self._rollups(tenant, day) if not row.key.slot]
+
+    def slots(self, tenant: str, day: str, first: str = "00:00", end: str = "24:00") -> Sequence[Rollup]:
+        """Return the rows of some half hours of one tenant and day."""
+        return [row for row in self._rollups(tenant, day) if row.key.slot and first <= row.key.slot < end]
+
+    def month(self, month: str) -> Mapping[str, Mapping[str, int]]:
+        """Return the counters of every tenant of a month."""
+        return {key.tenant: row for key, row in self.rows.items() if isinstance(key, MonthKey) and key.month == month}
+
+    def month_of(self, tenant: str, month: str) -> Mapping[str, int]:
+        """Return a tenant's counters of a month."""
+        return self.rows.get(MonthKey(month, tenant), {})
+
+    def _rollups(self, tenant: str, day: str) -> Sequence[Rollup]:
+        rows = [(key, row) for key, row in self.rows.items() if isinstance(key, RollupKey)]
+        return [Rollup(key, row) for key, row in sorted(rows) if (key.tenant, key.day) == (tenant, day)]
 
 
 class FakeStatusStore:

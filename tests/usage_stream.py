@@ -3,7 +3,7 @@
 import copy
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -14,17 +14,20 @@ from llm_router.adapters.dynamodb import to_item
 from llm_router.arms import SHADOW_ARM
 from llm_router.classification import Complexity
 from llm_router.errors import StoreError
+from llm_router.jobs import utc_day
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
 from llm_router.ports import RollupStore
-from llm_router.rollups import counters, rollup_key
-from llm_router.usage import Rollup, RollupKey, UsageEvent, UsageRecord
+from llm_router.rollups import counters, row_keys
+from llm_router.usage import MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 from tests.builders import make_usage
 from tests.loading import load_event
 
 T = TypeVar("T")
 
 MAXIMUM_RETRIES: Final = 5
-DAYS: Final = ("2023-11-13", "2023-11-14")
+FIRST_DAY_MS: Final = 1_698_710_400_000
+DAYS: Final = ("2023-10-31", "2023-11-01")
+"""Of two months; the first begins at `FIRST_DAY_MS`."""
 TENANTS: Final = ("default", "acme", "counted")
 
 
@@ -53,13 +56,26 @@ class TroubledRollups:
     def add(self, events: Sequence[UsageEvent]) -> int:
         """Meet the next trouble; refuse a transaction with the poisoned model in it."""
         self.calls += 1
-        if any(event.key.model == self._poison for event in events):
+        models = {key.model for event in events for key in event.rows if isinstance(key, RollupKey)}
+        if self._poison in models:
             raise StoreError("counting requests failed")
         return troubled(next(self._troubles, None), lambda: self._store.add(events), StoreError("the store failed"))
 
     def day(self, tenant: str, day: str) -> Sequence[Rollup]:
         """Return the rows of one tenant and day."""
         return self._store.day(tenant, day)
+
+    def slots(self, tenant: str, day: str, first: str = "00:00", end: str = "24:00") -> Sequence[Rollup]:
+        """Return the rows of some half hours of one tenant and day."""
+        return self._store.slots(tenant, day, first, end)
+
+    def month(self, month: str) -> Mapping[str, Mapping[str, int]]:
+        """Return the rows of a month."""
+        return self._store.month(month)
+
+    def month_of(self, tenant: str, month: str) -> Mapping[str, int]:
+        """Return the row of a month and tenant."""
+        return self._store.month_of(tenant, month)
 
 
 def troubled(trouble: Trouble | None, write: Callable[[], T], error: Exception) -> T:
@@ -124,10 +140,12 @@ def generated_usage(count: int, seed: int) -> Iterator[UsageRecord]:
     """Make up usage of every kind: hits, joined requests, failures, fallbacks, shadows, feedback."""
     dice = random.Random(seed)
     for number in range(count):
+        finished_at_ms = FIRST_DAY_MS + dice.randrange(len(DAYS) * 24 * 3_600_000)
         yield make_usage(
             f"req_{number}",
             tenant=dice.choice(TENANTS),
-            day=dice.choice(DAYS),
+            day=utc_day(finished_at_ms),
+            finished_at_ms=finished_at_ms,
             status=dice.choice([JobStatus.SUCCEEDED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED]),
             source=dice.choice(list(Source)),
             complexity=dice.choice(list(Complexity)),
@@ -147,14 +165,20 @@ def generated_usage(count: int, seed: int) -> Iterator[UsageRecord]:
         )
 
 
-def direct_sum(usages: Iterable[UsageRecord]) -> dict[RollupKey, dict[str, int]]:
-    """Add every record up once, one after another, with nothing between."""
-    rows: dict[RollupKey, Counter[str]] = {}
+def direct_sum(usages: Iterable[UsageRecord]) -> dict[RowKey, dict[str, int]]:
+    """Add every record up once in each of its rows, one after another, with nothing between."""
+    rows: dict[RowKey, Counter[str]] = {}
     for usage in usages:
-        rows.setdefault(rollup_key(usage), Counter()).update(counters(usage))
+        for key in row_keys(usage):
+            rows.setdefault(key, Counter()).update(counters(usage))
     return {key: dict(row) for key, row in rows.items()}
 
 
-def stored(store: RollupStore) -> dict[RollupKey, dict[str, int]]:
-    """Return all rows of the generated tenants and days."""
-    return {row.key: dict(row.counters) for tenant in TENANTS for day in DAYS for row in store.day(tenant, day)}
+def stored(store: RollupStore) -> dict[RowKey, dict[str, int]]:
+    """Return all rows of the generated tenants and days, of every kind."""
+    rows: dict[RowKey, dict[str, int]] = {}
+    for day in DAYS:
+        for tenant in TENANTS:
+            rows |= {row.key: dict(row.counters) for row in (*store.day(tenant, day), *store.slots(tenant, day))}
+        rows |= {MonthKey(day[:7], tenant): dict(row) for tenant, row in store.month(day[:7]).items()}
+    return rows

@@ -45,8 +45,13 @@ def counted(cloud: Cloud) -> list[dict[str, Any]]:
     rows = [item for item in items if not item["tenant_day"]["S"].startswith("counted#")]
     return sorted(
         ({name: value for name, value in row.items() if name != "expires_at"} for row in rows),
-        key=lambda row: str(row["dimensions"]),
+        key=lambda row: (row["tenant_day"]["S"], row["dimensions"]["S"]),
     )
+
+
+def requests_of_rows(rows: list[dict[str, Any]]) -> list[int]:
+    """Return how many requests each row has, fewest first."""
+    return sorted(int(row["requests"]["N"]) for row in rows)
 
 
 RECORDS = (
@@ -57,14 +62,14 @@ RECORDS = (
 
 
 def test_sample_event(cloud: Cloud, deploy: Deploy) -> None:
-    """The sample event's record is counted in the row of its day and dimensions."""
+    """The sample event's record is counted in the rows of its day, half hour and month."""
     deploy("AggregateCostsFunction")
 
     assert {"batchItemFailures": []} == aggregate(load_event("aggregate-costs"), Context())
     assert [
         {
-            "tenant_day": {"S": "default#2023-11-14"},
-            "dimensions": {"S": "ollama/tinyllama#simple#default#http"},
+            "tenant_day": {"S": partition},
+            "dimensions": {"S": dimensions},
             "requests": {"N": "1"},
             "succeeded_requests": {"N": "1"},
             "generated_requests": {"N": "1"},
@@ -76,6 +81,11 @@ def test_sample_event(cloud: Cloud, deploy: Deploy) -> None:
             "actual_nano_usd": {"N": "382639"},
             "baseline_nano_usd": {"N": "5430000"},
         }
+        for partition, dimensions in (
+            ("default#2023-11-14", "ollama/tinyllama#simple#default#http"),
+            ("months#2023-11", "default"),
+            ("slots#default#2023-11-14", "22:00#ollama/tinyllama#simple#default#http"),
+        )
     ] == counted(cloud)
 
 
@@ -87,7 +97,7 @@ def test_batch_twice(cloud: Cloud, deploy: Deploy) -> None:
     aggregate(stream_event(*RECORDS), Context())
 
     assert once == counted(cloud)
-    assert [1, 2] == sorted(int(row["requests"]["N"]) for row in once)
+    assert [1, 1, 2, 2, 3] == requests_of_rows(once)
 
 
 def test_any_order(cloud: Cloud, deploy: Deploy) -> None:
@@ -118,8 +128,8 @@ def test_poison_record(cloud: Cloud, deploy: Deploy) -> None:
 
     assert {"batchItemFailures": [{"itemIdentifier": "1001"}]} == first == again
     assert half == without
-    assert [1, 1] == [int(row["requests"]["N"]) for row in half]
-    assert [1, 2] == sorted(int(row["requests"]["N"]) for row in counted(cloud))
+    assert [1, 1, 1, 1, 2] == requests_of_rows(half)
+    assert [1, 1, 2, 2, 3] == requests_of_rows(counted(cloud))
 
 
 def test_missing_rollup_table(cloud: Cloud, deploy: Deploy) -> None:

@@ -13,7 +13,12 @@ from llm_router.adapters.dynamodb import check_table, transact
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
 from llm_router.adapters.dynamodb_feedback import DynamoFeedbackStore
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
-from llm_router.adapters.dynamodb_rollups import DEDUPE_TTL_SECONDS, ROLLUP_TTL_SECONDS, DynamoRollupStore
+from llm_router.adapters.dynamodb_rollups import (
+    DEDUPE_TTL_SECONDS,
+    ROLLUP_TTL_SECONDS,
+    SLOT_TTL_SECONDS,
+    DynamoRollupStore,
+)
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
@@ -21,7 +26,8 @@ from llm_router.errors import RequestTooLargeError, StoreError
 from llm_router.estimates import Pace
 from llm_router.jobs import succeeded
 from llm_router.ports import TRANSACTION_ACTIONS, RollupStore, StatusStore
-from llm_router.usage import Rollup, RollupKey, UsageEvent
+from llm_router.rollups import counters, usage_event
+from llm_router.usage import MonthKey, Rollup, RollupKey, UsageEvent
 from tests.builders import make_answer, make_entry, make_feedback, make_job, make_usage
 from tests.fakes import NOW_MS, FakeRollupStore, FakeStatusStore, SettableClock
 from tests.integration.conftest import Cloud
@@ -50,11 +56,11 @@ def statuses(request: pytest.FixtureRequest) -> StatusStore:
 def test_counters_add(rollups: RollupStore) -> None:
     """Counters of different events add up, whole numbers of any size, each name for itself."""
     added = [
-        rollups.add([UsageEvent("1", KEY, {"requests": 1, "actual_nano_usd": 10**18})]),
+        rollups.add([UsageEvent("1", (KEY,), {"requests": 1, "actual_nano_usd": 10**18})]),
         rollups.add(
             [
-                UsageEvent("2", KEY, {"requests": 1, "actual_nano_usd": 1, "exact_hits": 1}),
-                UsageEvent("3", KEY, {"requests": 1, "actual_nano_usd": 10**18}),
+                UsageEvent("2", (KEY,), {"requests": 1, "actual_nano_usd": 1, "exact_hits": 1}),
+                UsageEvent("3", (KEY,), {"requests": 1, "actual_nano_usd": 10**18}),
             ]
         ),
     ]
@@ -67,16 +73,16 @@ def test_counters_add(rollups: RollupStore) -> None:
 
 def test_event_counts_once(rollups: RollupStore) -> None:
     """An event that comes again changes nothing, even with other counters."""
-    rollups.add([UsageEvent("1", KEY, {"requests": 1})])
+    rollups.add([UsageEvent("1", (KEY,), {"requests": 1})])
 
-    assert 0 == rollups.add([UsageEvent("1", KEY, {"requests": 5})])
+    assert 0 == rollups.add([UsageEvent("1", (KEY,), {"requests": 5})])
     assert [Rollup(KEY, {"requests": 1})] == list(rollups.day("default", "2023-11-14"))
 
 
 def test_seen_among_new(rollups: RollupStore) -> None:
     """Events that were counted before drop out of their transaction; the others are counted."""
     first, second, third, fourth = (
-        UsageEvent(str(number), replace(KEY, arm=arm), {"requests": 10**number})
+        UsageEvent(str(number), (replace(KEY, arm=arm),), {"requests": 10**number})
         for number, arm in enumerate(["default", "default", "b", "c"])
     )
     added = [rollups.add([second, third]), rollups.add([first, second, third, fourth])]
@@ -90,7 +96,7 @@ def test_seen_among_new(rollups: RollupStore) -> None:
 @pytest.mark.parametrize("count", [TRANSACTION_ACTIONS - 1, TRANSACTION_ACTIONS])
 def test_full_transaction(rollups: RollupStore, count: int) -> None:
     """As many events as one transaction takes, with their row, are counted in one; with one more none is."""
-    events = [UsageEvent(str(number), KEY, {"requests": 1}) for number in range(count)]
+    events = [UsageEvent(str(number), (KEY,), {"requests": 1}) for number in range(count)]
     expected = [] if count == TRANSACTION_ACTIONS else [Rollup(KEY, {"requests": count})]
     with pytest.raises(StoreError) if count == TRANSACTION_ACTIONS else nullcontext():
         rollups.add(events)
@@ -109,21 +115,59 @@ def test_rows_stay_apart(rollups: RollupStore) -> None:
         RollupKey("other", "2023-11-14", "ollama/tinyllama", "simple", "default", "http"),
         RollupKey("default", "2023-11-15", "ollama/tinyllama", "simple", "default", "http"),
     ]
-    rollups.add([UsageEvent(str(number), key, {"requests": 1}) for number, key in enumerate(keys + others)])
+    rollups.add([UsageEvent(str(number), (key,), {"requests": 1}) for number, key in enumerate(keys + others)])
 
     assert sorted(keys) == sorted(row.key for row in rollups.day("default", "2023-11-14"))
     assert [] == list(rollups.day("nobody", "2023-11-14"))
 
 
+def test_half_hours(rollups: RollupStore) -> None:
+    """Half hours are read by when they start, and are no rows of a day."""
+    starts = ["00:00", "00:30", "12:00", "23:30"]
+    keys = [replace(KEY, model="ollama/a#b", slot=slot) for slot in starts]
+    elsewhere = [replace(KEY, tenant="other", slot="12:00"), replace(KEY, day="2023-11-15", slot="12:00")]
+    events = [UsageEvent(str(number), (key,), {"requests": 1}) for number, key in enumerate(keys + elsewhere)]
+    rollups.add(events)
+
+    assert [Rollup(key, {"requests": 1}) for key in keys] == list(rollups.slots("default", "2023-11-14"))
+    assert keys[1:2] == [row.key for row in rollups.slots("default", "2023-11-14", "00:30", "12:00")]
+    assert keys[2:] == [row.key for row in rollups.slots("default", "2023-11-14", first="01:00")]
+    assert [] == list(rollups.day("default", "2023-11-14"))
+
+
+def test_months(rollups: RollupStore) -> None:
+    """A month has one row for each of its tenants, and none for a tenant that asked nothing."""
+    keys = [MonthKey("2023-11", "acme"), MonthKey("2023-11", "2023-11"), MonthKey("2023-12", "acme")]
+    rollups.add([UsageEvent(str(number), (key,), {"requests": number + 1}) for number, key in enumerate(keys)])
+
+    assert {"acme": {"requests": 1}, "2023-11": {"requests": 2}} == rollups.month("2023-11")
+    assert {"requests": 3} == rollups.month_of("acme", "2023-12")
+    assert {} == rollups.month_of("nobody", "2023-11") == rollups.month("2024-01")
+
+
+@pytest.mark.parametrize("tenant", ["slots", "months", "counted"])
+def test_tenant_named_like_a_partition(rollups: RollupStore, tenant: str) -> None:
+    """Rows of different kinds stay apart, whatever a tenant is called."""
+    usage = make_usage(tenant=tenant)
+    rollups.add([usage_event(usage)])
+    expected = counters(usage)
+
+    assert [expected] == [row.counters for row in rollups.day(tenant, "2023-11-14")]
+    assert [("22:00", expected)] == [(row.key.slot, row.counters) for row in rollups.slots(tenant, "2023-11-14")]
+    assert {tenant: expected} == rollups.month("2023-11")
+
+
 def test_rollup_items_expire(cloud: Cloud, clock: SettableClock) -> None:
-    """A counted event is remembered for a week, longer than a stream can bring it again; counters stay for years."""
-    DynamoRollupStore(cloud.dynamodb, "RollupTable", clock).add([UsageEvent("1", KEY, {"requests": 1})])
+    """A counted event is remembered for a week, longer than a stream can bring it again; counters stay longer."""
+    DynamoRollupStore(cloud.dynamodb, "RollupTable", clock).add([usage_event(make_usage("1"))])
     items = cloud.dynamodb.scan(TableName="RollupTable")["Items"]
     expiries = {item["tenant_day"]["S"]: int(item["expires_at"]["N"]) for item in items}
 
     assert {
         "counted#1": NOW_MS // 1000 + DEDUPE_TTL_SECONDS,
         "default#2023-11-14": NOW_MS // 1000 + ROLLUP_TTL_SECONDS,
+        "slots#default#2023-11-14": NOW_MS // 1000 + SLOT_TTL_SECONDS,
+        "months#2023-11": NOW_MS // 1000 + ROLLUP_TTL_SECONDS,
     } == expiries
 
 
@@ -222,10 +266,11 @@ CALLS: dict[str, Callable[[DynamoDBClient], object]] = {
     "job finish": lambda client: jobs(client).finish(make_job(answer=make_answer()), make_usage()),
     "job followers": lambda client: jobs(client).followers(make_job()),
     "job close": lambda client: jobs(client).close_flight(make_job(), followers=[]),
-    "rollup add": lambda client: DynamoRollupStore(client, "RollupTable", SettableClock()).add(
-        [UsageEvent("1", KEY, {"a": 1})]
-    ),
-    "rollup day": lambda client: DynamoRollupStore(client, "RollupTable", SettableClock()).day("default", "2023-11-14"),
+    "rollup add": lambda client: rollup_store(client).add([UsageEvent("1", (KEY,), {"a": 1})]),
+    "rollup day": lambda client: rollup_store(client).day("default", "2023-11-14"),
+    "rollup slots": lambda client: rollup_store(client).slots("default", "2023-11-14"),
+    "rollup month": lambda client: rollup_store(client).month("2023-11"),
+    "rollup month of": lambda client: rollup_store(client).month_of("default", "2023-11"),
     "status put": lambda client: DynamoStatusStore(client, "StatusTable").put_box(
         BoxSighting(checked_at_ms=NOW_MS, state=None)
     ),
@@ -243,6 +288,11 @@ def feedback(client: DynamoDBClient) -> DynamoFeedbackStore:
 def jobs(client: DynamoDBClient) -> DynamoJobStore:
     """Return a job store."""
     return DynamoJobStore(client, job_table="JobTable", usage_table="UsageTable", clock=SettableClock())
+
+
+def rollup_store(client: DynamoDBClient) -> DynamoRollupStore:
+    """Return a rollup store."""
+    return DynamoRollupStore(client, "RollupTable", SettableClock())
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -1,16 +1,20 @@
 import random
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from aggregate_costs.app import count_batch
+from llm_router.models import Source
 from llm_router.ports import TRANSACTION_ACTIONS
-from llm_router.rollups import by_row, transactions, usage_event
-from llm_router.usage import UsageRecord
-from tests.builders import make_usage
+from llm_router.rollups import by_row, row_keys, transactions, usage_event
+from llm_router.usage import UsageEvent, UsageRecord
+from tests.builders import TINY, make_usage
 from tests.fakes import FakeRollupStore
 from tests.usage_stream import (
     MAXIMUM_RETRIES,
@@ -26,9 +30,10 @@ from tests.usage_stream import (
 
 USAGE = tuple(generated_usage(250, seed=1))
 POISON = "ollama/poison"
+T = TypeVar("T")
 
 
-def cut(records: Sequence[dict[str, Any]], size: int) -> list[Sequence[dict[str, Any]]]:
+def cut(records: Sequence[T], size: int) -> list[Sequence[T]]:
     """Cut a stream into batches."""
     return [records[start : start + size] for start in range(0, len(records), size)]
 
@@ -90,7 +95,7 @@ def test_failed_transaction() -> None:
     missing = [
         record["dynamodb"]["SequenceNumber"]
         for record, usage in zip(records, USAGE, strict=True)
-        if usage_event(usage).key not in store.rows
+        if not set(row_keys(usage)) <= store.rows.keys()
     ]
 
     assert 0 < len(failed) < len(USAGE)
@@ -142,11 +147,32 @@ def test_death_is_not_survived() -> None:
 
 
 def test_cost() -> None:
-    """A hundred records of one row are two transactions: a write for each record, and one row written in each."""
+    """A hundred records of the same rows are two transactions: a write for each record, and three rows in each."""
     store = TroubledRollups(FakeRollupStore(), [])
     count_batch(store, stream_records(make_usage(str(number)) for number in range(100)))
 
     assert 2 == store.calls
+
+
+@pytest.mark.parametrize(
+    ("same", "day_rows_alone", "all_rows"),
+    [
+        ({"tenant": "acme", "source": Source.HTTP, "arm": "default", "model": TINY}, (100, 5202), (100, 5772)),
+        ({}, (100, 9012), (150, 13_781)),
+    ],
+    ids=["one tenant, model and arm", "486 kinds of record, as likely each"],
+)
+def test_cost_of_kinds(same: dict[str, Any], day_rows_alone: tuple[int, int], all_rows: tuple[int, int]) -> None:
+    """Transactions and writes of 5,000 events in batches of 100 as they finish, an hour each, by kinds of row."""
+    usages = sorted(generated_usage(5000, seed=5000), key=attrgetter("finished_at_ms"))
+    events = [usage_event(replace(usage, **same)) for usage in usages]
+    costs = []
+    for kinds in (1, None):
+        counted = [UsageEvent(event.request_id, event.rows[:kinds], event.counters) for event in events]
+        parts = [part for batch in cut(counted, 100) for part in transactions(batch)]
+        costs.append((len(parts), sum(len(part) + len(by_row(part)) for part in parts)))
+
+    assert [day_rows_alone, all_rows] == costs
 
 
 @given(st.lists(st.sampled_from(USAGE), max_size=300))
@@ -159,4 +185,6 @@ def test_transactions(usages: list[UsageRecord]) -> None:
 
     assert sorted({event.request_id for event in events}) == sorted(counted)
     assert max(sizes, default=1) <= TRANSACTION_ACTIONS
-    assert all(size >= TRANSACTION_ACTIONS - 1 for size in sizes[:-1])
+    for part, following in pairwise(parts):
+        joined = [*part, following[0]]
+        assert len(joined) + len(by_row(joined)) > TRANSACTION_ACTIONS

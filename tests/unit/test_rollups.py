@@ -1,11 +1,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llm_router.latencies import LATENCY_BUCKET
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
-from llm_router.rollups import counters, rollup_key, total
-from llm_router.usage import RollupKey
+from llm_router.rollups import counters, rollup_key, row_keys, slot_of, total
+from llm_router.usage import MonthKey, RollupKey
 from tests.builders import TINY, make_usage
 
 
@@ -119,6 +120,29 @@ def test_key() -> None:
     usage = make_usage(tenant="acme", arm="b", source=Source.SQS)
 
     assert RollupKey("acme", "2023-11-14", TINY, "simple", "b", "sqs") == rollup_key(usage)
+
+
+@pytest.mark.parametrize(
+    ("after_midnight_ms", "slot"),
+    [
+        (0, "00:00"),
+        (1_799_999, "00:00"),
+        (1_800_000, "00:30"),
+        (45_000_000, "12:30"),
+        (86_399_999, "23:30"),
+        (86_400_000, "00:00"),
+    ],
+)
+def test_slot(after_midnight_ms: int, slot: str) -> None:
+    """A half hour includes its beginning and not its end."""
+    assert slot == slot_of(1_698_710_400_000 + after_midnight_ms)
+
+
+def test_rows() -> None:
+    """A record is counted in the rows of its day, of the half hour in which it finished, and of its tenant's month."""
+    day = RollupKey("acme", "2023-11-14", TINY, "simple", "default", "http")
+
+    assert (day, replace(day, slot="22:00"), MonthKey("2023-11", "acme")) == row_keys(make_usage(tenant="acme"))
 
 
 def test_total_of_nothing() -> None:

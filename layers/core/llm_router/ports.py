@@ -1,6 +1,6 @@
 """What the policy needs from the outside world; `adapters/` provides it, tests fake it."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Final, Protocol
 
 from llm_router.box import BoxSighting, BoxState
@@ -269,7 +269,7 @@ TRANSACTION_ACTIONS: Final = 100
 
 
 class RollupStore(Protocol):
-    """Keeps counters by tenant, day and dimensions. Every method raises StoreError when the store fails."""
+    """Keeps counters by day, half hour and month. Every method raises StoreError when the store fails."""
 
     def add(self, events: Sequence[UsageEvent]) -> int:
         """Add the events that were not counted before to their rows, all or none; return how many those were.
@@ -281,6 +281,15 @@ class RollupStore(Protocol):
 
     def day(self, tenant: str, day: str) -> Sequence[Rollup]:
         """Return all rollups of one tenant and UTC day."""
+
+    def slots(self, tenant: str, day: str, first: str = "00:00", end: str = "24:00") -> Sequence[Rollup]:
+        """Return a tenant's rollups of the half hours of a UTC day that start at `first` or later and before `end`."""
+
+    def month(self, month: str) -> Mapping[str, Mapping[str, int]]:
+        """Return the counters of a UTC month, `YYYY-MM`, of every tenant that has any."""
+
+    def month_of(self, tenant: str, month: str) -> Mapping[str, int]:
+        """Return a tenant's counters of a UTC month with every event that was added before the call; none are empty."""
 
 
 class StatusStore(Protocol):

@@ -44,7 +44,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
 
 
 class RollupKey(Struct, frozen=True, order=True):
-    """What one row of counters is about."""
+    """What the row of a day, or of half an hour of it, is about."""
 
     tenant: str
     day: str
@@ -52,19 +52,34 @@ class RollupKey(Struct, frozen=True, order=True):
     complexity: str
     arm: str
     source: str
+    slot: str = ""
+    """Start of the half hour, `HH:MM` in UTC; empty in the row of the whole day."""
+
+
+class MonthKey(Struct, frozen=True, order=True):
+    """What the row of a month is about."""
+
+    month: str
+    """UTC month, `YYYY-MM`."""
+    tenant: str
+
+
+RowKey = RollupKey | MonthKey
+"""What one row of counters is about, of whatever kind."""
 
 
 class UsageEvent(Struct, frozen=True):
-    """What one usage record adds to one row."""
+    """What one usage record adds to each of its rows."""
 
     request_id: str
     """The record's own: the usage table takes it once, so it is the same however the record gets to be counted."""
-    key: RollupKey
+    rows: tuple[RowKey, ...]
+    """One of each kind, always in the same order."""
     counters: Mapping[str, int]
 
 
 class Rollup(Struct, frozen=True):
-    """One row of counters."""
+    """The counters of a day, or of half an hour of it."""
 
     key: RollupKey
     counters: Mapping[str, int]

@@ -1,4 +1,4 @@
-"""The rollup table: counters by tenant, day and dimensions, each event counted exactly once."""
+"""The rollup table: counters by day, half hour and month, each event counted exactly once."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llm_router.adapters.dynamodb import refused, store_errors
 from llm_router.ports import Clock
 from llm_router.rollups import by_row
-from llm_router.usage import Rollup, RollupKey, UsageEvent
+from llm_router.usage import MonthKey, Rollup, RollupKey, RowKey, UsageEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -14,10 +14,20 @@ if TYPE_CHECKING:
 DEDUPE_TTL_SECONDS: Final = 7 * 24 * 3600
 """A stream keeps its events for one day, so none comes again after a week."""
 ROLLUP_TTL_SECONDS: Final = 5 * 366 * 24 * 3600
+SLOT_TTL_SECONDS: Final = 400 * 24 * 3600
+_NO_COUNTERS: Final = frozenset({"tenant_day", "dimensions", "expires_at"})
 
 
 class DynamoRollupStore:
-    """RollupStore over one table with keys `tenant_day` and `dimensions`."""
+    """RollupStore over one table with keys `tenant_day` and `dimensions`.
+
+    Its partitions hold:
+
+    - `<tenant>#<day>`: the rows of a day, by `<model>#<complexity>#<arm>#<source>`,
+    - `slots#<tenant>#<day>`: those of its half hours, by `<HH:MM>#` and the same,
+    - `months#<month>`: the row of every tenant, by its name,
+    - `counted#<request>`: that a record was counted.
+    """
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client
@@ -36,56 +46,87 @@ class DynamoRollupStore:
 
     def day(self, tenant: str, day: str) -> Sequence[Rollup]:
         """Return all rollups of one tenant and UTC day."""
-        paginator = self._client.get_paginator("query")
-        pages = paginator.paginate(
-            TableName=self._table,
-            KeyConditionExpression="tenant_day = :tenant_day",
-            ExpressionAttributeValues={":tenant_day": {"S": f"{tenant}#{day}"}},
+        return [_rollup(tenant, day, item) for item in self._partition(f"{tenant}#{day}")]
+
+    def slots(self, tenant: str, day: str, first: str = "00:00", end: str = "24:00") -> Sequence[Rollup]:
+        """Return the rollups of some half hours of one tenant and UTC day."""
+        # What follows the time in a key makes it greater than the time alone, so that none of `end` is between.
+        items = self._partition(f"slots#{tenant}#{day}", first, end)
+        return [_rollup(tenant, day, item, has_slot=True) for item in items]
+
+    def month(self, month: str) -> Mapping[str, Mapping[str, int]]:
+        """Return the counters of a UTC month of every tenant."""
+        return {item["dimensions"]["S"]: _counters(item) for item in self._partition(f"months#{month}")}
+
+    def month_of(self, tenant: str, month: str) -> Mapping[str, int]:
+        """Return a tenant's counters of a UTC month, by a consistent read."""
+        partition, sort, _ = _place(MonthKey(month, tenant))
+        with store_errors("reading rollups"):
+            found = self._client.get_item(TableName=self._table, Key=_key(partition, sort), ConsistentRead=True)
+        return _counters(found.get("Item", {}))
+
+    def _partition(self, partition: str, first: str = "", end: str = "") -> Sequence[dict[str, Any]]:
+        """Return the items of a partition, where it is given those with a sort key from `first` to `end`."""
+        condition, values = "tenant_day = :partition", {":partition": {"S": partition}}
+        if end:
+            condition += " AND dimensions BETWEEN :first AND :end"
+            values |= {":first": {"S": first}, ":end": {"S": end}}
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table, KeyConditionExpression=condition, ExpressionAttributeValues=values
         )
         with store_errors("reading rollups"):
-            return [_rollup(tenant, day, item) for page in pages for item in page["Items"]]
+            return [item for page in pages for item in page["Items"]]
 
     def _actions(self, events: Sequence[UsageEvent]) -> list[Any]:
         """Return the writes of a transaction: first one for each event, in order, then one for each row."""
         now = self._clock() // 1000
         remembered = [self._remembered(event.request_id, now + DEDUPE_TTL_SECONDS) for event in events]
-        return remembered + [self._added(*row, now + ROLLUP_TTL_SECONDS) for row in by_row(events).items()]
+        return remembered + [self._added(*row, now) for row in by_row(events).items()]
 
     def _remembered(self, request_id: str, expires_at: int) -> dict[str, Any]:
         return {
             "Put": {
                 "TableName": self._table,
-                "Item": {
-                    "tenant_day": {"S": f"counted#{request_id}"},
-                    "dimensions": {"S": "-"},
-                    "expires_at": {"N": str(expires_at)},
-                },
+                "Item": _key(f"counted#{request_id}", "-") | {"expires_at": {"N": str(expires_at)}},
                 "ConditionExpression": "attribute_not_exists(tenant_day)",
             }
         }
 
-    def _added(self, key: RollupKey, counters: Mapping[str, int], expires_at: int) -> dict[str, Any]:
+    def _added(self, key: RowKey, counters: Mapping[str, int], now: int) -> dict[str, Any]:
+        partition, sort, ttl_seconds = _place(key)
         values = {f":{index}": {"N": str(count)} for index, count in enumerate(counters.values())}
         additions = ", ".join(f"#{index} :{index}" for index in range(len(counters)))
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": {"tenant_day": {"S": f"{key.tenant}#{key.day}"}, "dimensions": {"S": _dimensions(key)}},
+                "Key": _key(partition, sort),
                 "UpdateExpression": f"SET expires_at = :expires_at ADD {additions}",
                 "ExpressionAttributeNames": {f"#{index}": name for index, name in enumerate(counters)},
-                "ExpressionAttributeValues": values | {":expires_at": {"N": str(expires_at)}},
+                "ExpressionAttributeValues": values | {":expires_at": {"N": str(now + ttl_seconds)}},
             }
         }
 
 
-def _dimensions(key: RollupKey) -> str:
-    return f"{key.model}#{key.complexity}#{key.arm}#{key.source}"
+def _place(key: RowKey) -> tuple[str, str, int]:
+    """Return the partition and the sort key of a row, and how many seconds after its last event it is kept."""
+    if isinstance(key, MonthKey):
+        return f"months#{key.month}", key.tenant, ROLLUP_TTL_SECONDS
+    day, dimensions = f"{key.tenant}#{key.day}", f"{key.model}#{key.complexity}#{key.arm}#{key.source}"
+    if key.slot:
+        return f"slots#{day}", f"{key.slot}#{dimensions}", SLOT_TTL_SECONDS
+    return day, dimensions, ROLLUP_TTL_SECONDS
 
 
-def _rollup(tenant: str, day: str, item: dict[str, Any]) -> Rollup:
-    # A model's name may hold any character but the separator's position is known from the right.
+def _key(partition: str, sort: str) -> dict[str, Any]:
+    return {"tenant_day": {"S": partition}, "dimensions": {"S": sort}}
+
+
+def _rollup(tenant: str, day: str, item: Mapping[str, Any], *, has_slot: bool = False) -> Rollup:
+    # A model's name may hold any character, but the separators' positions are known from the right and from the left.
     model, complexity, arm, source = item["dimensions"]["S"].rsplit("#", 3)
-    counters = {
-        name: int(value["N"]) for name, value in item.items() if name not in {"tenant_day", "dimensions", "expires_at"}
-    }
-    return Rollup(RollupKey(tenant, day, model, complexity, arm, source), counters)
+    slot, model = model.split("#", 1) if has_slot else ("", model)
+    return Rollup(RollupKey(tenant, day, model, complexity, arm, source, slot), _counters(item))
+
+
+def _counters(item: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(value["N"]) for name, value in item.items() if name not in _NO_COUNTERS}
