@@ -1,33 +1,16 @@
-"""GET /api/v1/analytics/{summary,cache-stats}: what was asked, what it cost, and what the cache did."""
+"""GET /api/v1/analytics/{summary,cache-stats} and /metrics: what was asked, what it cost, and what the cache did."""
 
-from functools import lru_cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from analytics.reports import Reports, parse_days
-from llm_router import api, bootstrap
-from llm_router.prices import price_book
-from llm_router.settings import AnalyticsSettings, environment, on_lambda
+from analytics import wiring
+from analytics.reports import parse_days
+from llm_router import api
+from llm_router.settings import environment, on_lambda
 
 app = api.create_api()
-
-
-@lru_cache
-def reports() -> Reports:
-    """Build the reports once per environment."""
-    settings = AnalyticsSettings.from_env(environment())
-    prices = price_book()
-    prices.price(
-        settings.baseline_model, bootstrap.today()
-    )  # a baseline without a price is found here, not by the first reader
-    return Reports(
-        rollups=bootstrap.rollup_store(settings.rollup_table),
-        baseline_model=settings.baseline_model,
-        prices=prices,
-        clock=bootstrap.now_ms,
-    )
 
 
 def asked() -> tuple[str, int]:
@@ -39,13 +22,21 @@ def asked() -> tuple[str, int]:
 @app.get("/api/v1/analytics/summary")
 def summary() -> Response[str]:
     """Sum up requests, tokens, money and latency."""
-    return api.respond(reports().summary(*asked()))
+    return api.respond(wiring.reports().summary(*asked()))
 
 
 @app.get("/api/v1/analytics/cache-stats")
 def cache_stats() -> Response[str]:
     """Tell how many requests the cache answered."""
-    return api.respond(reports().cache_stats(*asked()))
+    return api.respond(wiring.reports().cache_stats(*asked()))
+
+
+@app.get("/metrics", compress=True)
+def exposition() -> Response[str]:
+    """Show this month's counters and the present state to a Prometheus server."""
+    event = app.current_event
+    body, content_type = wiring.metrics().exposition(api.tenant_of(event.raw_event), event.headers.get("accept", ""))
+    return Response(200, content_type, body)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -54,4 +45,5 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
 
 if on_lambda(environment()):
-    reports()  # clients are made while Lambda gives the initialisation its full CPU
+    wiring.reports()  # clients are made while Lambda gives the initialisation its full CPU
+    wiring.metrics()

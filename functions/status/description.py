@@ -27,6 +27,7 @@ _MEANING: Final = {
     503: "Not possible right now; trying again later can help.",
     504: "The model did not answer in time.",
 }
+_JSON: Final = "application/json"
 _REF: Final = "#/components/schemas/{name}"
 
 
@@ -75,18 +76,17 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "parameters": list(operation.parameters),
         "responses": {
             str(status): {"description": (_MEANING | operation.meanings)[status]}
-            | _content([schemas[str(kind)] for kind in kinds], operation.path)
+            | _content([schemas[str(kind)] for kind in kinds], _JSON if kinds == (ErrorBody,) else operation.media_type)
             for status, kinds in sorted((operation.responses | dict.fromkeys(operation.errors, (ErrorBody,))).items())
         },
     }
     if operation.body is not None:
         content = _content([schemas[str(operation.body)]])
-        content["content"]["application/json"]["example"] = operation.example
+        content["content"][_JSON]["example"] = operation.example
         described["requestBody"] = {"required": True} | content
     return described
 
 
-def _content(schemas: Sequence[dict[str, Any]], path: str = "") -> dict[str, Any]:
-    media_type = "text/html" if path == "/docs" else "application/json"
+def _content(schemas: Sequence[dict[str, Any]], media_type: str = _JSON) -> dict[str, Any]:
     schema = schemas[0] if len(schemas) == 1 else {"oneOf": list(schemas)}
     return {"content": {media_type: {"schema": schema}}}

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from llm_router.box import BoxSighting
 from llm_router.errors import RouterError
+from llm_router.models import QueueDepth
 from llm_router.ports import Clock
 
 STALE_AFTER_MS: Final = 180_000
@@ -32,6 +33,10 @@ class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: PartStatus
     detail: str | None = None
     age_ms: int | None = None
+    waiting: int | None = None
+    """Messages that no worker has, roughly."""
+    in_flight: int | None = None
+    """Messages with a worker, or hidden until they are tried again, roughly."""
 
 
 class HealthResponse(Struct, frozen=True, kw_only=True):
@@ -46,6 +51,8 @@ class Health(Struct, frozen=True, kw_only=True):
 
     essential: Mapping[str, Check]
     helpful: Mapping[str, Check]
+    queue: Callable[[], QueueDepth]
+    """Essential, and looked into."""
     box: Callable[[], BoxSighting | None]
     cloud: Callable[[], int | None] | None
     """Returns for how long the cloud is left alone, if it is; None where there is no cloud."""
@@ -54,6 +61,7 @@ class Health(Struct, frozen=True, kw_only=True):
     def report(self) -> HealthResponse:
         """Ask every part."""
         parts = {name: _ask(check, PartStatus.UNAVAILABLE) for name, check in self.essential.items()}
+        parts["inference_queue"] = self._queue()
         parts |= {name: _ask(check, PartStatus.DEGRADED) for name, check in self.helpful.items()}
         parts["ollama"] = self._box()
         if self.cloud is not None:
@@ -62,6 +70,13 @@ class Health(Struct, frozen=True, kw_only=True):
                 parts["ollama"] = replace(parts["ollama"], status=PartStatus.DEGRADED)  # the cloud stands in for it
         worst = max(parts.values(), key=lambda part: list(PartStatus).index(part.status))
         return HealthResponse(status=worst.status, parts=parts)
+
+    def _queue(self) -> Part:
+        try:
+            depth = self.queue()
+        except RouterError as error:
+            return Part(status=PartStatus.UNAVAILABLE, detail=str(error))
+        return Part(status=PartStatus.OK, waiting=depth.waiting, in_flight=depth.in_flight)
 
     def _box(self) -> Part:
         try:

@@ -33,6 +33,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     parameters: tuple[dict[str, Any], ...] = ()
     responses: dict[int, tuple[Any, ...]]
     """By status; several where the body depends on how far a request has come."""
+    media_type: str = "application/json"
+    """Of the responses; errors are JSON everywhere."""
     errors: tuple[int, ...] = ()
     meanings: dict[int, str] = {}
     """Of statuses that mean something of their own here."""
@@ -184,6 +186,14 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="get",
+        path="/metrics",
+        summary="This month's counters and the present state, for a Prometheus server",
+        responses={200: (str,)},
+        media_type="text/plain",
+        errors=(503,),
+    ),
+    Operation(
+        method="get",
         path="/health",
         summary="Whether the router can answer, part by part",
         responses={200: (HealthResponse,), 503: (HealthResponse,)},
@@ -197,5 +207,11 @@ OPERATIONS: Final = (
         errors=(503,),
     ),
     Operation(method="get", path="/openapi.json", summary="This description", responses={200: (dict[str, Any],)}),
-    Operation(method="get", path="/docs", summary="This description, to read and try", responses={200: (str,)}),
+    Operation(
+        method="get",
+        path="/docs",
+        summary="This description, to read and try",
+        responses={200: (str,)},
+        media_type="text/html",
+    ),
 )

@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from llm_router import bootstrap
 from llm_router.adapters.dynamodb import check_table
-from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.ports import StatusStore
 from llm_router.prices import price_book
 from llm_router.routing import Router
@@ -37,13 +36,13 @@ def build(environ: Mapping[str, str]) -> Parts:
         essential={
             "job_table": check(settings.job_table),
             "usage_table": check(settings.usage_table),
-            "inference_queue": SqsInferenceQueue(bootstrap.sqs(), settings.inference_queue_url).check,
         },
         helpful={
             "cache_table": check(settings.cache_table),
             "rollup_table": check(settings.rollup_table),
             "embedder": partial(bootstrap.embedder(settings).embed, "Is the embedding model there?"),
         },
+        queue=bootstrap.inference_queue(settings.inference_queue_url).depth,
         box=statuses.box,
         cloud=bootstrap.breaker(settings.status_table, "cloud").retry_after_ms if router.cloud else None,
         clock=bootstrap.now_ms,

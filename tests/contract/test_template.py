@@ -285,6 +285,7 @@ def test_sample_events() -> None:
         "health",
         "infer",
         "infer-cloud",
+        "metrics",
         "models",
         "openapi",
         "probe",

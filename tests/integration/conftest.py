@@ -11,7 +11,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_sqs import SQSClient
 
 import aggregate_costs.app
-import analytics.app
+import analytics.wiring
 import cache_lookup.wiring
 import chat.wiring
 import classify.app
@@ -111,7 +111,8 @@ def forget() -> None:
         infer.wiring.scheduler,
         infer.wiring.shadows,
         aggregate_costs.app.rollups,
-        analytics.app.reports,
+        analytics.wiring.reports,
+        analytics.wiring.metrics,
         status.app.parts,
         probe.app.parts,
         classify.app.grading,

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse_metrics
 
 from aggregate_costs.app import lambda_handler as aggregate
 from analytics.app import lambda_handler as analytics
@@ -155,6 +156,23 @@ def test_analytics(deploy: Deploy) -> None:
         body_of(summary)[name] for name in ("total_requests", "cache_hits", "actual_nano_usd", "baseline_nano_usd")
     )
     assert (1, 2, 33.33) == tuple(body_of(stats)[name] for name in ("exact_hits", "generated_requests", "hit_rate"))
+
+
+def test_metrics(deploy: Deploy) -> None:
+    """What the stream counted today is what a Prometheus server reads, in the text format that it asks for."""
+    deploy("AggregateCostsFunction")
+    today = utc_day(bootstrap.now_ms())
+    aggregate(stream_event(*[msgspec.structs.replace(record, day=today) for record in RECORDS]), Context())
+    deploy("AnalyticsFunction")
+    response = analytics(load_event("metrics"), Context())
+    families = parse_metrics(gzip.decompress(base64.b64decode(response["body"])).decode())
+    requests = next(family for family in families if family.name == "llm_router_requests")
+
+    assert (200, "text/plain; version=0.0.4; charset=utf-8") == (
+        response["statusCode"],
+        response["headers"]["Content-Type"],
+    )
+    assert 3 == sum(sample.value for sample in requests.samples)
 
 
 def test_bad_period(deploy: Deploy) -> None:

@@ -9,7 +9,7 @@ import pytest
 LAYERS = Path(__file__).parents[2] / ".build" / "layers"
 
 DEPS = """
-import boto3, httpx, msgspec
+import boto3, httpx, msgspec, prometheus_client
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.utilities.batch import BatchProcessor

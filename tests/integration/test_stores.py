@@ -25,6 +25,7 @@ from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.errors import RequestTooLargeError, StoreError
 from llm_router.estimates import Pace
 from llm_router.jobs import succeeded
+from llm_router.models import QueueDepth
 from llm_router.ports import TRANSACTION_ACTIONS, RollupStore, StatusStore
 from llm_router.rollups import counters, usage_event
 from llm_router.usage import MonthKey, Rollup, RollupKey, UsageEvent
@@ -213,13 +214,14 @@ def test_queue(cloud: Cloud) -> None:
     url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]
     queue = SqsInferenceQueue(cloud.sqs, url)
     queue("req_1")
-    queue.check()
+    queued = queue.depth()
     messages = cloud.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
 
     assert ['{"job_id":"req_1"}'] == [message["Body"] for message in messages]
+    assert [QueueDepth(waiting=1, in_flight=0), QueueDepth(waiting=0, in_flight=1)] == [queued, queue.depth()]
 
 
-@pytest.mark.parametrize("method", ["__call__", "check"])
+@pytest.mark.parametrize("method", ["__call__", "depth"])
 def test_missing_queue(cloud: Cloud, method: str) -> None:
     """A queue that is not there is the store's failure, in sending as in looking."""
     queue = SqsInferenceQueue(cloud.sqs, "https://sqs.us-east-1.amazonaws.com/123456789012/Nowhere")

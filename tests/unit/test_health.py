@@ -1,13 +1,16 @@
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
 from llm_router.box import BoxSighting, BoxState
 from llm_router.errors import EmbeddingError, StoreError
+from llm_router.models import QueueDepth
 from status.health import STALE_AFTER_MS, Health, HealthResponse, Part, PartStatus
 from tests.fakes import NOW_MS, FakeStatusStore, SettableClock
 
 SEEN = BoxSighting(checked_at_ms=NOW_MS - 20_000, state=BoxState(version="0.31.0", installed=(), resident=()))
+QUEUED = QueueDepth(waiting=3, in_flight=2)
 SEEN_STATUS = FakeStatusStore(SEEN)
 
 
@@ -15,7 +18,7 @@ def fine() -> None:
     """Pass."""
 
 
-def broken() -> None:
+def broken() -> NoReturn:
     """Fail as a part does."""
     raise StoreError("the table is gone")
 
@@ -24,12 +27,18 @@ def report(
     *,
     table: Callable[[], object] = fine,
     embedder: Callable[[], object] = fine,
+    queue: Callable[[], QueueDepth] = lambda: QUEUED,
     box: Callable[[], BoxSighting | None] = SEEN_STATUS.box,
     cloud: Callable[[], int | None] | None = None,
 ) -> HealthResponse:
     """Ask an essential table, a helpful embedder and the box."""
     return Health(
-        essential={"job_table": table}, helpful={"embedder": embedder}, box=box, cloud=cloud, clock=SettableClock()
+        essential={"job_table": table},
+        queue=queue,
+        helpful={"embedder": embedder},
+        box=box,
+        cloud=cloud,
+        clock=SettableClock(),
     ).report()
 
 
@@ -40,6 +49,7 @@ def test_all_is_well() -> None:
             status=PartStatus.OK,
             parts={
                 "job_table": Part(status=PartStatus.OK),
+                "inference_queue": Part(status=PartStatus.OK, waiting=3, in_flight=2),
                 "embedder": Part(status=PartStatus.OK),
                 "ollama": Part(status=PartStatus.OK, detail="Ollama 0.31.0", age_ms=20_000),
             },
@@ -54,6 +64,14 @@ def test_essential_part() -> None:
 
     assert PartStatus.UNAVAILABLE == health.status
     assert Part(status=PartStatus.UNAVAILABLE, detail="the table is gone") == health.parts["job_table"]
+
+
+def test_queue() -> None:
+    """Without the queue the router is unavailable."""
+    health = report(queue=broken)
+
+    assert PartStatus.UNAVAILABLE == health.status
+    assert Part(status=PartStatus.UNAVAILABLE, detail="the table is gone") == health.parts["inference_queue"]
 
 
 def test_helpful_part() -> None:

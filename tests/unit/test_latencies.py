@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.latencies import RELATIVE_ERROR, bucket, percentile
+from llm_router.latencies import RELATIVE_ERROR, bucket, counts_up_to, percentile
 
 LATENCIES_MS = st.lists(st.integers(0, 1_000_000), min_size=1, max_size=60)
 
@@ -59,3 +59,22 @@ def test_monotone(latencies_ms: list[int], q: int, other: int) -> None:
     assert low is not None
     assert high is not None
     assert low <= high
+
+
+def test_counts_up_to() -> None:
+    """Of 1 to 100 ms, 49 lie in buckets that end by 50 ms, and none is lost at the end."""
+    counters = histogram(list(range(1, 101)))
+
+    assert [1, 49, 90, 100] == counts_up_to(counters, [1, 50, 91, 1000])
+
+
+@given(LATENCIES_MS, st.integers(1, 1_000_000))
+def test_counts_never_flatter(latencies_ms: list[int], bound_ms: int) -> None:
+    """No more requests are counted within a bound than there are, and none of those that took 10 % less is missing."""
+    (counted,) = counts_up_to(histogram(latencies_ms), [bound_ms])
+
+    assert (
+        sum(each <= bound_ms * 0.9 for each in latencies_ms)
+        <= counted
+        <= sum(each <= bound_ms for each in latencies_ms)
+    )

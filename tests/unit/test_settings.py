@@ -48,7 +48,7 @@ REQUIRED: dict[type[Settings], dict[str, str]] = {
         "OLLAMA_BASE_URL": "http://box:11434",
     },
     AggregateCostsSettings: {"ROLLUP_TABLE": "r"},
-    AnalyticsSettings: {"ROLLUP_TABLE": "r"},
+    AnalyticsSettings: {"ROLLUP_TABLE": "r", "STATUS_TABLE": "s", "INFERENCE_QUEUE_URL": "http://sqs/q"},
     ProbeSettings: {"STATUS_TABLE": "s", "OLLAMA_BASE_URL": "http://box:11434"},
     StatusSettings: {
         "CACHE_TABLE": "c",

@@ -187,6 +187,11 @@ def rollup_store(table: str) -> DynamoRollupStore:
     return DynamoRollupStore(dynamodb(), table, now_ms)
 
 
+def inference_queue(url: str) -> SqsInferenceQueue:
+    """Return the queue that `infer` reads."""
+    return SqsInferenceQueue(sqs(), url)
+
+
 def status_store(table: str) -> DynamoStatusStore:
     """Return the status table."""
     return DynamoStatusStore(dynamodb(), table)
@@ -273,6 +278,6 @@ def pipeline(settings: ChatSettings) -> Pipeline:
 
 def _dispatch(settings: ChatSettings) -> "Dispatch":
     if settings.inference_mode == "queue":
-        return SqsInferenceQueue(sqs(), settings.inference_queue_url)
+        return inference_queue(settings.inference_queue_url)
     runner = inference_runner(settings)
     return lambda job_id: runner.run(job_id, deadline_ms=now_ms() + INLINE_LIMIT_MS)

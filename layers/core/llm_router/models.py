@@ -270,6 +270,14 @@ class JobInLine(Struct, frozen=True, kw_only=True):
     """None while nobody has begun it."""
 
 
+class QueueDepth(Struct, frozen=True, kw_only=True):
+    """How many messages the inference queue has, roughly, as SQS counts them."""
+
+    waiting: int
+    in_flight: int
+    """With a worker, or hidden until they are tried again."""
+
+
 class Conversation(Struct, frozen=True, kw_only=True):
     """What is kept of a conversation; before its first request, and a day after its last, nothing but its name."""
 

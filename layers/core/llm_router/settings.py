@@ -211,6 +211,8 @@ class AnalyticsSettings(BaselineSettings):
     """Settings of `analytics`."""
 
     rollup_table: str
+    status_table: str
+    inference_queue_url: HttpUrl
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,18 @@
 """The inference queue: ids of jobs for `infer` to run."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from llm_router.errors import StoreError
+from llm_router.models import QueueDepth
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+_WAITING: Final = "ApproximateNumberOfMessages"
+_IN_FLIGHT: Final = "ApproximateNumberOfMessagesNotVisible"
 
 
 class SqsInferenceQueue:
@@ -30,13 +34,14 @@ class SqsInferenceQueue:
         except (ClientError, BotoCoreError) as error:
             raise StoreError("queueing a job failed") from error
 
-    def check(self) -> None:
-        """Do nothing when the queue is there.
+    def depth(self) -> QueueDepth:
+        """Return how many messages there are, as far as the queue knows.
 
         Raises:
-            StoreError: it is not.
+            StoreError: the queue is not there.
         """
         try:
-            self._client.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])
+            answer = self._client.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=[_WAITING, _IN_FLIGHT])
         except (ClientError, BotoCoreError) as error:
             raise StoreError("looking at the queue failed") from error
+        return QueueDepth(waiting=int(answer["Attributes"][_WAITING]), in_flight=int(answer["Attributes"][_IN_FLIGHT]))
