@@ -111,6 +111,7 @@ class Shadows(Struct, frozen=True, kw_only=True):
             history=history,
             max_tokens=job.max_tokens,
             temperature=job.temperature,
+            sampling=job.sampling,
             namespace="",
             entry_id=job.entry_id,
             no_store=True,

@@ -187,7 +187,7 @@ def test_forced_models(stack: Stack) -> None:
     forced = stack.answer("What is a gyroscope?", force_model=CLOUD)
     stack.box.next_behaviours.append(Behaviour(fault=Fault.CUT, after_tokens=3))
     broken = stack.chat("What is a gyroscope?", force_model="ollama/tinyllama")
-    unknown = stack.chat("What is a gyroscope?", force_model="gpt-4o-mini")
+    unknown = stack.chat("What is a gyroscope?", force_model="gpt-4")
 
     assert (CLOUD + "+stand-in", False, False) == (forced["model_used"], forced["fallback"], forced["was_cached"])
     assert (503, "model_unavailable") == (broken.status_code, broken.json()["error"]["code"])

@@ -14,6 +14,7 @@ from llm_router.jobs import failed, succeeded, usage_record
 from llm_router.models import CacheTier, Failure, Job, Source, Turn
 from llm_router.pipeline import Pipeline
 from llm_router.routing import Router
+from llm_router.sampling import Sampling
 from llm_router.semantic_cache import Scope, SemanticCache
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_request
 from tests.fakes import (
@@ -160,6 +161,9 @@ scopes = st.builds(
     ),
     temperature=st.sampled_from([None, 0.0, 1.0]),
     max_tokens=st.sampled_from([None, 0, 1]),
+    sampling=st.builds(
+        Sampling, seed=st.sampled_from([None, 0]), stop=st.lists(texts.filter(bool), max_size=2).map(tuple)
+    ),
 )
 
 

@@ -18,6 +18,7 @@ from llm_router.errors import (
     PromptTooLongError,
 )
 from llm_router.models import Generation, ModelCall, Turn
+from llm_router.sampling import JsonSchema, ResponseFormat, Sampling
 
 NOW_MS = 1_700_000_000_000
 DEADLINE_MS = NOW_MS + 60_000
@@ -120,6 +121,36 @@ def test_request_carries_system_prompt_and_temperature_when_given() -> None:
 
     assert body["options"] == {"num_ctx": 10_240, "num_predict": 8, "temperature": 0.0}
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+
+
+def test_request_carries_sampling() -> None:
+    """How the model is to choose its words are options, and the form of the answer is the format."""
+    schema = {"type": "object", "properties": {"b": {}, "a": {}}}
+    form = ResponseFormat(type="json_schema", json_schema=JsonSchema(name="x", schema=schema))
+    sampling = Sampling(
+        top_p=0.0, frequency_penalty=0.5, presence_penalty=-0.5, seed=0, stop=("END",), response_format=form
+    )
+    body = sent_body(replace(CALL, sampling=sampling))
+    free = sent_body(replace(CALL, sampling=Sampling(response_format=ResponseFormat(type="json_object"))))
+
+    assert body["options"] == {
+        "num_ctx": 2048,
+        "num_predict": 64,
+        "top_p": 0.0,
+        "frequency_penalty": 0.5,
+        "presence_penalty": -0.5,
+        "seed": 0,
+        "stop": ["END"],
+    }
+    assert body["format"] == schema
+    assert free["format"] == "json"
+
+
+def test_leading_answer_has_no_question() -> None:
+    """A turn that begins with an answer is sent as that answer alone."""
+    messages = sent_body(replace(CALL, history=(Turn("", "Hello."),)))["messages"]
+
+    assert [("assistant", "Hello."), ("user", CALL.prompt)] == [(each["role"], each["content"]) for each in messages]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from llm_router.errors import (
     StoreError,
 )
 from llm_router.models import Generation, ModelCall, Turn
+from llm_router.sampling import JsonSchema, ResponseFormat, Sampling
 from tests.fakes import NOW_MS
 
 KEY = "sk-do-not-tell"
@@ -145,6 +146,19 @@ def test_request_carries_what_the_call_has_more() -> None:
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     assert (body["max_completion_tokens"], body["temperature"]) == (8, 0.0)
     assert "max_tokens" not in body
+
+
+def test_request_carries_sampling() -> None:
+    """How the model is to choose its words, and the form of the answer, go on under the names they came with."""
+    form = ResponseFormat(type="json_schema", json_schema=JsonSchema(name="x", schema={"type": "object"}, strict=True))
+    body = json.loads(sent(replace(CALL, sampling=Sampling(seed=0, stop=("END",), response_format=form))).content)
+
+    assert (0, ["END"]) == (body["seed"], body["stop"])
+    assert {
+        "type": "json_schema",
+        "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True},
+    } == body["response_format"]
+    assert "top_p" not in body
 
 
 def test_request_carries_earlier_turns() -> None:

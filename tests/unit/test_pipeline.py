@@ -16,6 +16,7 @@ from llm_router.models import CacheBypass, CacheTier, Failure, Job, JobStatus, S
 from llm_router.pipeline import Pipeline
 from llm_router.requests import OVERDUE_MS
 from llm_router.routing import Router
+from llm_router.sampling import Sampling
 from llm_router.semantic_cache import SemanticCache
 from llm_router.usage import UsageRecord
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_request, make_runner
@@ -124,6 +125,34 @@ def test_caller_options() -> None:
     job = World().submit(force_model=LARGE, system_prompt="Be brief.", max_tokens=9, temperature=0.0)
 
     assert (LARGE, "Be brief.", 9, 0.0) == (job.model, job.system_prompt, job.max_tokens, job.temperature)
+
+
+def test_what_is_sampled_reaches_the_job() -> None:
+    """How the model is to choose its words, and the caller's notes, reach the job; a tier takes the grade's place."""
+    job = World().submit(seed=7, stop=("END",), metadata={"team": "a"}, force_tier=Complexity.COMPLEX)
+
+    assert (Sampling(seed=7, stop=("END",)), {"team": "a"}) == (job.sampling, job.metadata)
+    assert (Complexity.COMPLEX, LARGE) == (job.complexity, job.model)
+
+
+def test_turns_of_the_caller() -> None:
+    """Turns that the caller brings are all sent, part of the namespace, and heard of by those who stand in."""
+    world = world_with_cloud()
+    turns = (Turn("Who?", "Ada."),)
+    job = world.submit("Why?", history=turns)
+    alone = world.submit("Why?")
+
+    assert (turns, ()) == (job.history, alone.history)
+    assert job.namespace != alone.namespace
+    assert [1] * len(job.fallbacks) == [each.turns for each in job.fallbacks]
+
+
+def test_turns_that_are_too_long() -> None:
+    """Turns of the caller's that the tier's model cannot hold go to one that can; none is left out."""
+    turns = (Turn("Who?", "a" * 10_000),)
+    job = World().submit("Why?", history=turns)
+
+    assert (LARGE, turns) == (job.model, job.history)
 
 
 def test_unknown_forced_model() -> None:

@@ -91,10 +91,31 @@ def test_forced_model_never_falls_back(model: str) -> None:
     assert Route(model=model, arm="forced") == router.route(Complexity.SIMPLE, 100, model, unit="default")
 
 
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("tinyllama", "ollama/tinyllama"), ("gpt-4o-mini", "cloud/gpt-4o-mini"), ("llama", None), ("ollama/", None)],
+)
+def test_name_without_provider(name: str, model: str | None) -> None:
+    """A model is known by its name without the provider, too, but by no part of it."""
+    assert model == Router.from_settings(WITH_FALLBACKS, TODAY).named(name)
+
+
+def test_same_name_on_the_box_and_in_the_cloud() -> None:
+    """Without its provider a name means the model of the box; with it, the one it says."""
+    router = Router.from_settings(
+        RoutingSettings(fallback_model="ollama/gpt-4o-mini", cloud_model="gpt-4o-mini"), TODAY
+    )
+
+    assert ("ollama/gpt-4o-mini", "cloud/gpt-4o-mini") == (
+        router.named("gpt-4o-mini"),
+        router.named("cloud/gpt-4o-mini"),
+    )
+
+
 def test_unknown_forced_model_lists_all() -> None:
     """The choice that the error names has the fallbacks in it."""
     with pytest.raises(InvalidRequestError) as caught:
-        Router.from_settings(WITH_FALLBACKS, TODAY).route(Complexity.SIMPLE, 100, "gpt-4o-mini", unit="default")
+        Router.from_settings(WITH_FALLBACKS, TODAY).route(Complexity.SIMPLE, 100, "gpt-4", unit="default")
 
     assert "must be one of cloud/gpt-4o-mini, ollama/llama3.2, ollama/phi3, ollama/tinyllama" == str(caught.value)
 

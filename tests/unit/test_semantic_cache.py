@@ -9,6 +9,7 @@ from llm_router.cache_entries import CacheEntry, Candidate
 from llm_router.models import CacheBypass, CacheTier, Turn
 from llm_router.prompt import canonicalise
 from llm_router.request_bodies import CacheQuestion
+from llm_router.sampling import ResponseFormat, Sampling
 from llm_router.semantic_cache import Lookup, Scope, SemanticCache
 from tests.builders import TINY, make_entry
 from tests.fakes import NOW_MS, FakeCacheStore, FakeEmbedder, SettableClock
@@ -25,6 +26,7 @@ SCOPE = Scope(
     history=(),
     temperature=None,
     max_tokens=None,
+    sampling=Sampling(),
 )
 
 
@@ -448,9 +450,26 @@ def test_every_field_of_the_scope_separates(field: str) -> None:
         "history": (Turn("Hello", "Hi"),),
         "temperature": 0.0,
         "max_tokens": 1,
+        "sampling": Sampling(seed=1),
     }
 
     assert SCOPE.namespace() != msgspec.structs.replace(SCOPE, **{field: other[field]}).namespace()
+
+
+@pytest.mark.parametrize("field", Sampling.__struct_fields__)
+def test_every_field_of_the_sampling_separates(field: str) -> None:
+    """How the model is to choose its words, and their form, is part of what must be equal."""
+    other: dict[str, Any] = {
+        "top_p": 0.5,
+        "frequency_penalty": 1.0,
+        "presence_penalty": 1.0,
+        "seed": 0,
+        "stop": ("END",),
+        "response_format": ResponseFormat(type="json_object"),
+    }
+    sampled = msgspec.structs.replace(SCOPE, sampling=Sampling(**{field: other[field]}))
+
+    assert SCOPE.namespace() != sampled.namespace()
 
 
 def test_nothing_else_separates() -> None:

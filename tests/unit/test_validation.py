@@ -63,6 +63,15 @@ def test_items(value: list[int], limits: Meta, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "limits", "words"),
+    [({}, Meta(min_length=1), "must have at least 1 field"), ({"a": 1, "b": 2}, Meta(max_length=1), "at most 1 field")],
+)
+def test_fields(value: dict[str, int], limits: Meta, words: str) -> None:
+    """An object with too few or too many fields is told the bound in fields."""
+    assert in_words(sentence(value, Annotated[dict[str, int], limits])).endswith(words)
+
+
+@pytest.mark.parametrize(
     ("value", "kind", "words"),
     [
         (0, Annotated[int, Meta(ge=1)], "must be at least 1"),
@@ -117,7 +126,7 @@ def test_number_out_of_range() -> None:
     [
         ("b", Annotated[str, Meta(pattern="^a$")]),
         (3, Annotated[int, Meta(multiple_of=2)]),
-        ({}, Annotated[dict[str, int], Meta(min_length=1)]),
+        (b"a", Annotated[bytes, Meta(min_length=2)]),
         (1, bytes),
     ],
 )

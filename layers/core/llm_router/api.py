@@ -27,6 +27,8 @@ STATUS: Final[dict[type[RouterError], int]] = {
     errors.RequestTooLargeError: 413,
     errors.UnsupportedMediaTypeError: 415,
     errors.InvalidRequestError: 422,
+    errors.UnsupportedParameterError: 422,
+    errors.UnknownModelError: 422,
     errors.PromptTooLongError: 422,
     errors.ModelError: 502,
     errors.ModelNotFoundError: 503,

@@ -44,9 +44,10 @@ def newest(turns: tuple[Turn, ...], tokens: int) -> tuple[Turn, ...]:
 def fitting(turns: tuple[Turn, ...], model: str, question: CacheQuestion) -> tuple[Turn, ...]:
     """Return the last turns that fit a model's context beside a question, its instruction and a usual answer.
 
-    What is kept of a conversation fits a cloud model.
+    What is kept of a conversation fits a cloud model. Turns that the caller brings are never cut: the model refuses
+    what is too long for it.
     """
-    if is_cloud(model):
+    if is_cloud(model) or question.history:
         return turns
     taken = message_tokens(question.message) + message_tokens(question.system_prompt or "")
     return newest(turns, context_tokens(model) - answer_limit_tokens(model) - taken)

@@ -3,6 +3,8 @@
 RouterError
 ├── InvalidRequestError          the caller's input breaks a rule; names the field
 │   ├── MalformedBodyError       the body is not JSON in UTF-8
+│   ├── UnsupportedParameterError  the caller wants something that the router cannot do
+│   ├── UnknownModelError        no model of that name is configured
 │   ├── RequestTooLargeError     the body is larger than the router reads
 │   └── UnsupportedMediaTypeError  the body is declared as something other than JSON
 ├── NotFoundError                the id is unknown, expired or somebody else's
@@ -43,6 +45,18 @@ class MalformedBodyError(InvalidRequestError):
     """The body is not JSON in UTF-8."""
 
     code = "malformed_body"
+
+
+class UnsupportedParameterError(InvalidRequestError):
+    """The caller wants something that the router cannot do."""
+
+    code = "unsupported_parameter"
+
+
+class UnknownModelError(InvalidRequestError):
+    """No model of that name is configured."""
+
+    code = "unknown_model"
 
 
 class UnsupportedMediaTypeError(InvalidRequestError):

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from llm_router.arms import DEFAULT_ARM, SHADOW_ARM
 from llm_router.classification.complexity import Complexity
+from llm_router.sampling import Sampling
 
 DEFAULT_TENANT: Final = "default"
 _REQUEST_ID = re.compile(r"req_[0-9a-f]{32}")
@@ -81,7 +82,7 @@ class FeedbackVerdict(StrEnum):
 
 
 class Turn(Struct, frozen=True, array_like=True):
-    """What was asked before, and what the answer was."""
+    """What was asked before, and what the answer was; one that begins with an answer has an empty question."""
 
     question: str
     answer: str
@@ -98,6 +99,7 @@ class ModelCall(Struct, frozen=True, kw_only=True):
     """Earlier turns of the conversation, oldest first."""
     max_tokens: int
     temperature: float | None = None
+    sampling: Sampling = Sampling()
 
     @property
     def prompt_chars(self) -> int:
@@ -200,6 +202,9 @@ class Job(Struct, frozen=True, kw_only=True):
     """Earlier turns of its conversation that the model is sent, oldest first."""
     max_tokens: int
     temperature: float | None = None
+    sampling: Sampling = Sampling()
+    metadata: dict[str, str] = {}
+    """The caller's own notes, for him to read again."""
     namespace: str
     """Partition of the cache the answer belongs to."""
     entry_id: str

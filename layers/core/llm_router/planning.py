@@ -40,12 +40,14 @@ class Planner(Struct, frozen=True):
 
         Raises:
             ConflictError: another request of the conversation is on its way.
-            InvalidRequestError: the forced model is not configured.
+            UnknownModelError: the forced model is not configured.
             StoreError: the conversation could not be read.
         """
         canonical = canonicalise(question.message)
         graded = self.classifier.classify(canonical)
         unit = unit_of(tenant, question.conversation_id)
+        if question.force_tier is not None:
+            graded = replace(graded, complexity=question.force_tier)
         route = self.router.route(graded.complexity, question.chars, question.force_model, unit=unit)
         conversation = self.conversations.read(tenant, question.conversation_id, job_id)
         return Plan(
@@ -53,7 +55,7 @@ class Planner(Struct, frozen=True):
             graded=graded,
             route=route,
             conversation=conversation,
-            history=fitting(conversation.turns, route.model, question) if conversation else (),
+            history=fitting(conversation.turns, route.model, question) if conversation else question.history,
         )
 
 
@@ -77,6 +79,8 @@ def new_job(
         history=plan.history,
         max_tokens=request.max_tokens or answer_limit_tokens(model),
         temperature=request.temperature,
+        sampling=request.sampling,
+        metadata=request.metadata,
         namespace=lookup.namespace,
         entry_id=lookup.entry_id,
         embedding=tuple(lookup.embedding) if lookup.embedding is not None else None,

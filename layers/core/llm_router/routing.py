@@ -7,7 +7,7 @@ from msgspec import Struct
 from llm_router.arms import DEFAULT_ARM, FORCED_ARM, Arm, chosen, repeated
 from llm_router.box import fits
 from llm_router.classification.complexity import Complexity
-from llm_router.errors import ConfigError, InvalidRequestError
+from llm_router.errors import ConfigError, UnknownModelError
 from llm_router.fallback import CLOUD_PREFIX
 from llm_router.prices import price_book
 from llm_router.settings import RoutingSettings
@@ -72,7 +72,7 @@ class Router(Struct, frozen=True):
         A tier whose model cannot hold the prompt is passed over for the next; where none can, the last one decides.
 
         Raises:
-            InvalidRequestError: `force_model` is not one of the configured models.
+            UnknownModelError: `force_model` is not one of the configured models.
         """
         if force_model is not None:
             return Route(model=self._forced(force_model), arm=FORCED_ARM)
@@ -90,8 +90,20 @@ class Router(Struct, frozen=True):
         arm = chosen(arms, unit)
         return arm.model or self.models[tier], arm.arm
 
-    def _forced(self, model: str) -> str:
-        known = sorted({*self.first_asked, *self.others})
-        if model not in known:
-            raise InvalidRequestError(f"must be one of {', '.join(known)}", field="force_model")
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Return every model that a caller can insist on, each once."""
+        return tuple(dict.fromkeys([*self.first_asked, *self.others]))
+
+    def named(self, name: str) -> str | None:
+        """Return the configured model of a name, with its provider (`ollama/llama3.2`) or without; None for no model.
+
+        Without its provider a name means the model of the box first.
+        """
+        return next((model for model in self.known if name in {model, model.partition("/")[2]}), None)
+
+    def _forced(self, name: str) -> str:
+        model = self.named(name)
+        if model is None:
+            raise UnknownModelError(f"must be one of {', '.join(sorted(self.known))}", field="force_model")
         return model

@@ -18,6 +18,7 @@ from llm_router.models import CacheBypass, CacheTier, Turn
 from llm_router.ports import CacheStore, Clock, Embedder
 from llm_router.prompt import entry_id, sha256_hex
 from llm_router.request_bodies import CacheQuestion
+from llm_router.sampling import Sampling
 
 CANDIDATES: Final = 5
 _BELOW_FLOOR: Final = "below the floor of the entry"
@@ -36,6 +37,7 @@ class Scope(Struct, frozen=True, kw_only=True, array_like=True):
     history: tuple[Turn, ...]
     temperature: float | None
     max_tokens: int | None
+    sampling: Sampling
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class Scope(Struct, frozen=True, kw_only=True, array_like=True):
             # Adding zero makes -0.0 the same as 0.0.
             temperature=None if question.temperature is None else question.temperature + 0.0,
             max_tokens=question.max_tokens,
+            sampling=question.sampling,
         )
 
     def namespace(self) -> str:

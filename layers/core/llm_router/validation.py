@@ -28,6 +28,7 @@ _GIVEN: Final = _WANTED | {"int": "a number", "float": "a decimal number", "bool
 _PATTERNS: Final = {
     r"\S": "must not be blank",
     r"^[A-Za-z0-9_.:-]{1,128}$(?!\n)": "must be 1 to 128 of A-Z, a-z, 0-9 and _ . : -",
+    r"^[A-Za-z0-9_-]{1,64}$(?!\n)": "must be 1 to 64 of A-Z, a-z, 0-9 and _ -",
     r"^ollama/[A-Za-z0-9._:/-]+$": "must be ollama/ and a model's name, like ollama/tinyllama",
 }
 _AT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
@@ -54,6 +55,18 @@ def parse_json(body: bytes, kind: type[T]) -> T:
         raise MalformedBodyError("must be JSON in UTF-8", field="body") from error
 
 
+def converted(document: object, kind: type[T]) -> T:
+    """Return what was parsed from JSON before as a struct.
+
+    Raises:
+        InvalidRequestError: a field breaks its rule; the error names it.
+    """
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error), kind) from error
+
+
 def in_words(sentence: str, kind: object = None) -> str:
     """Return the rule that a sentence of msgspec's, without its path, states; the sentence itself when it is new.
 
@@ -70,12 +83,13 @@ def in_words(sentence: str, kind: object = None) -> str:
 
 
 def _invalid(message: str, kind: type[Any]) -> InvalidRequestError:
-    """Turn the validator's sentence into ours: the field apart, the rule in words."""
+    """Turn the validator's sentence into ours: the field's path apart, the rule in words."""
+    found = _AT_PATH.search(message)
+    path = found["path"] if found else ""
     if named := _NAMED_FIELD.match(message):
         rule = "is not a known field" if "unknown" in message else "is required"
-        return InvalidRequestError(rule, field=named["field"][:_MAX_SHOWN_CHARS])
-    path = _AT_PATH.search(message)
-    field = (path and path["path"]) or "body"
+        return InvalidRequestError(rule, field=".".join([*filter(None, [path]), named["field"][:_MAX_SHOWN_CHARS]]))
+    field = path or "body"
     rule = in_words(_AT_PATH.sub("", message), get_type_hints(kind).get(field))
     return InvalidRequestError(rule.replace("`", ""), field=field)
 
@@ -102,6 +116,11 @@ def _items(found: re.Match[str]) -> str:
     return f"must have {_RELATIONS[found['relation']]} {_number(found['bound'])} {items}"
 
 
+def _fields(found: re.Match[str]) -> str:
+    fields = "field" if found["bound"] == "1" else "fields"
+    return f"must have {_RELATIONS[found['relation']]} {_number(found['bound'])} {fields}"
+
+
 def _range(found: re.Match[str]) -> str:
     return f"must be {_RELATIONS[found['relation']]} {_number(found['bound'])}"
 
@@ -121,6 +140,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]
     (re.compile(r"Number out of range"), lambda _: "is a number out of range"),
     (re.compile(rf"Expected `str` of length {_BOUND}"), _length),
     (re.compile(rf"Expected `array` of length {_BOUND}"), _items),
+    (re.compile(rf"Expected `object` of length {_BOUND}"), _fields),
     (re.compile(rf"Expected `(?:int|float)` {_BOUND}"), _range),
     (re.compile(r"Expected `str` matching regex (?P<pattern>.+)"), _pattern),
 )

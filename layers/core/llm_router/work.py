@@ -49,6 +49,7 @@ class Work:
             history=self.job.history[len(self.job.history) - self.asked.turns :],
             max_tokens=self.asked.max_tokens,
             temperature=self.job.temperature,
+            sampling=self.job.sampling,
         )
 
     @property

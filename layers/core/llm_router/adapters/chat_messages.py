@@ -8,4 +8,4 @@ def chat_messages(call: ModelCall) -> list[dict[str, str]]:
     said = [] if call.system_prompt is None else [("system", call.system_prompt)]
     for turn in call.history:
         said += [("user", turn.question), ("assistant", turn.answer)]
-    return [{"role": role, "content": content} for role, content in [*said, ("user", call.prompt)]]
+    return [{"role": role, "content": content} for role, content in [*said, ("user", call.prompt)] if content]

@@ -66,17 +66,27 @@ def chat_body(call: ModelCall) -> dict[str, Any]:
     Of the options only those that leave a loaded model alone depend on the call.
     """
     messages = chat_messages(call)
-    options: dict[str, float] = {"num_ctx": context_tokens(call.model), "num_predict": call.max_tokens}
-    if call.temperature is not None:
-        options["temperature"] = call.temperature
-    return {
+    sampling = call.sampling
+    options = {
+        "num_ctx": context_tokens(call.model),
+        "num_predict": call.max_tokens,
+        "temperature": call.temperature,
+        "top_p": sampling.top_p,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "seed": sampling.seed,
+        "stop": sampling.stop or None,
+    }
+    body = {
         "model": call.model.removeprefix(PROVIDER_PREFIX),
         "messages": messages,
         "stream": True,
         "truncate": False,
         "keep_alive": STAYS_RESIDENT,
-        "options": options,
+        "options": {name: value for name, value in options.items() if value is not None},
     }
+    form = sampling.response_format
+    return body if form is None else body | {"format": form.json_schema.schema if form.json_schema else "json"}
 
 
 def load_body(model: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, Final, Literal
 
 import httpx
+import msgspec
 from msgspec import Struct
 
 from llm_router.adapters.chat_messages import chat_messages
@@ -73,14 +74,17 @@ class Chunk(Struct):
 def chat_body(call: ModelCall, model: str, limit_field: TokenLimitField) -> dict[str, Any]:
     """Return the body of `POST /chat/completions`; `model` answers, whatever model the call names."""
     messages = chat_messages(call)
-    body = {
+    body: dict[str, Any] = {
         "model": model,
         "messages": messages,
         "stream": True,
         "stream_options": {"include_usage": True},
         limit_field: call.max_tokens,
     }
-    return body if call.temperature is None else body | {"temperature": call.temperature}
+    if call.temperature is not None:
+        body["temperature"] = call.temperature
+    sampling: dict[str, Any] = msgspec.to_builtins(call.sampling)  # its fields have the names of this interface
+    return body | sampling
 
 
 def estimated_usage(call: ModelCall, text: str) -> Usage:
