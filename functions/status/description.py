@@ -44,12 +44,14 @@ def openapi() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _describe(operation, by_kind)
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {"title": "Serverless LLM router", "version": API_VERSION},
         "paths": paths,
         "components": {"schemas": components},
     }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))  # defaults of fields may be tuples
+    return plain
 
 
 @lru_cache
