@@ -9,6 +9,7 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
+from llm_router.batches import Batch, LineError, LineResult, line_job_id
 from llm_router.box import BoxSighting, BoxState
 from llm_router.breaker import Admission
 from llm_router.cache_entries import CacheEntry, Candidate, Census
@@ -19,6 +20,7 @@ from llm_router.jobs import is_set_aside, utc_day
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, Lane, ModelCall
 from llm_router.ports import (
     TRANSACTION_ACTIONS,
+    BatchStore,
     Box,
     CacheStore,
     Clock,
@@ -32,7 +34,7 @@ from llm_router.ports import (
     StatusStore,
 )
 from llm_router.rollups import by_row
-from llm_router.usage import MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
+from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 
 NOW_MS: Final = 1_700_000_000_000
 TODAY: Final = "2023-11-14"
@@ -225,6 +227,8 @@ class FakeJobStore:
         self.broken: set[str] = set()
         self.jobs: dict[str, Job] = {}
         self.usage: dict[str, UsageRecord] = {}
+        self.refusals: dict[str, LineResult] = {}
+        """What stands in a job's place: lines that no request was made of."""
         self.progress: list[str] = []
         self.escalations: list[str] = []
         self._clock = clock
@@ -286,7 +290,7 @@ class FakeJobStore:
             if job.status in {JobStatus.QUEUED, JobStatus.RUNNING}
             and job.job_id not in self._joined
             and job.lane is lane
-            and job.created_at_ms > self._clock() - JOB_LIFE_MS
+            and job.created_at_ms > self._clock() - _life_ms(lane)
         ]
         return sorted(in_line, key=lambda job: job.created_at_ms)[:limit]
 
@@ -442,14 +446,18 @@ class FakeJobStore:
 
     def _store(self, job: Job) -> None:
         repeated = job.status is JobStatus.QUEUED and self.jobs.get(job.job_id) == job
-        if job.job_id in self.jobs and not repeated:
+        if job.job_id in self.refusals or (job.job_id in self.jobs and not repeated):
             raise ConflictError("a request with this id exists")
         self.jobs[job.job_id] = job
-        self._expires_at_ms[job.job_id] = self._clock() + JOB_LIFE_MS
+        self._expires_at_ms[job.job_id] = self._clock() + _life_ms(job.lane)
 
     def _check(self, method: str) -> None:
         if method in self.broken:
             raise StoreError(f"{method} failed")
+
+
+def _life_ms(lane: Lane) -> int:
+    return 14 * JOB_LIFE_MS if lane is Lane.BATCH else JOB_LIFE_MS
 
 
 class _Flight:
@@ -459,6 +467,84 @@ class _Flight:
         self.leader: str | None = None
         self.lease_until_ms = 0
         self.followers: set[str] = set()
+
+
+class FakeBatchStore:
+    """BatchStore in a dictionary, beside the jobs that lines become; `broken` names the methods that fail."""
+
+    def __init__(self, jobs: FakeJobStore, clock: Clock) -> None:
+        self.broken: set[str] = set()
+        self.batches: dict[str, Batch] = {}
+        self._jobs = jobs
+        self._clock = clock
+
+    def open(self, batch: Batch) -> bool:
+        """Store a new batch."""
+        self._check("open")
+        return self.batches.setdefault(batch.batch_id, batch) is batch
+
+    def get(self, batch_id: str) -> Batch:
+        """Return a batch."""
+        self._check("get")
+        batch = self.batches.get(batch_id)
+        if batch is None or batch.expires_at * 1000 <= self._clock():
+            raise NotFoundError("no such batch")
+        return batch
+
+    def note_input(self, batch_id: str, *, lines: int, invalid: int, complete: bool, error: str | None = None) -> Batch:
+        """Note how far the input is read, unless more is known."""
+        self._check("note_input")
+        batch = self.get(batch_id)
+        if lines < batch.lines or (batch.input_complete and not complete):
+            return batch
+        input_error = batch.input_error if error is None else error
+        return self._put(batch, lines=lines, invalid=invalid, input_complete=complete, input_error=input_error)
+
+    def cancel(self, batch_id: str, at_ms: int) -> Batch:
+        """Have nothing more begun."""
+        self._check("cancel")
+        batch = self.get(batch_id)
+        return batch if batch.cancelled_at_ms is not None else self._put(batch, cancelled_at_ms=at_ms)
+
+    def announced(self, batch_id: str, at_ms: int) -> Batch:
+        """Note that everybody was told."""
+        self._check("announced")
+        batch = self.get(batch_id)
+        return batch if batch.announced_at_ms is not None else self._put(batch, announced_at_ms=at_ms)
+
+    def refuse_line(
+        self, batch_id: str, line: int, custom_id: str | None, error: LineError, *, sent: bool = False
+    ) -> bool:
+        """Note why no request was made of a line, once."""
+        self._check("refuse_line")
+        job_id = line_job_id(batch_id, line)
+        if job_id in self._jobs.refusals or job_id in self._jobs.jobs or (sent and batch_id not in self.batches):
+            return False
+        self._jobs.refusals[job_id] = LineResult(line=line, custom_id=custom_id, error=error)
+        if sent:
+            self._put(self.batches[batch_id], refused=self.batches[batch_id].refused + 1)
+        return True
+
+    def results(self, batch_id: str, *, first_line: int, count: int) -> Sequence[LineResult]:
+        """Return what became of lines, in their order."""
+        self._check("results")
+        return [self._result(batch_id, line) for line in range(first_line, first_line + count)]
+
+    def _result(self, batch_id: str, line: int) -> LineResult:
+        job_id = line_job_id(batch_id, line)
+        try:
+            job = self._jobs.get(job_id)
+        except NotFoundError:
+            return self._jobs.refusals.get(job_id, LineResult(line=line))
+        return LineResult(line=line, custom_id=job.delivery.custom_id, job=job)
+
+    def _put(self, batch: Batch, **changes: object) -> Batch:
+        self.batches[batch.batch_id] = replace(batch, **changes)
+        return self.batches[batch.batch_id]
+
+    def _check(self, method: str) -> None:
+        if method in self.broken:
+            raise StoreError(f"{method} failed")
 
 
 class FakeIdempotencyStore:
@@ -610,6 +696,10 @@ class FakeRollupStore:
         """Return a tenant's counters of a month."""
         return self.rows.get(MonthKey(month, tenant), {})
 
+    def batch(self, batch_id: str) -> Mapping[str, int]:
+        """Return a batch's counters."""
+        return self.rows.get(BatchKey(batch_id), {})
+
     def _rollups(self, tenant: str, day: str) -> Sequence[Rollup]:
         rows = [(key, row) for key, row in self.rows.items() if isinstance(key, RollupKey)]
         return [Rollup(key, row) for key, row in sorted(rows) if (key.tenant, key.day) == (tenant, day)]
@@ -678,6 +768,7 @@ if TYPE_CHECKING:
         type[CacheStore],
         type[FeedbackStore],
         type[JobStore],
+        type[BatchStore],
         type[IdempotencyStore],
         type[ConversationStore],
         type[LanguageModel],
@@ -689,6 +780,7 @@ if TYPE_CHECKING:
         FakeCacheStore,
         FakeFeedbackStore,
         FakeJobStore,
+        FakeBatchStore,
         FakeIdempotencyStore,
         FakeConversationStore,
         FakeModel,

@@ -147,7 +147,7 @@ def generated_usage(count: int, seed: int) -> Iterator[UsageRecord]:
             day=utc_day(finished_at_ms),
             finished_at_ms=finished_at_ms,
             status=dice.choice([JobStatus.SUCCEEDED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED]),
-            source=dice.choice(list(Source)),
+            source=dice.choice([Source.HTTP, Source.SQS, Source.INVOKE]),
             complexity=dice.choice(list(Complexity)),
             model=dice.choice(["ollama/tinyllama", "ollama/a#b", "openai/gpt-4o-mini"]),
             arm=dice.choice(["default", "default", "b", SHADOW_ARM]),

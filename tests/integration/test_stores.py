@@ -4,8 +4,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.stub import Stubber
 from msgspec.structs import replace
 from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -14,6 +16,7 @@ from llm_router.adapters.dynamodb_cache import DynamoCacheStore
 from llm_router.adapters.dynamodb_feedback import DynamoFeedbackStore
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.dynamodb_rollups import (
+    BATCH_ROW_TTL_SECONDS,
     DEDUPE_TTL_SECONDS,
     ROLLUP_TTL_SECONDS,
     SLOT_TTL_SECONDS,
@@ -21,6 +24,8 @@ from llm_router.adapters.dynamodb_rollups import (
 )
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.sqs import SqsInferenceQueue
+from llm_router.adapters.sqs_prompts import SqsPromptQueue
+from llm_router.batches import PromptMessage
 from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.errors import RequestTooLargeError, StoreError
 from llm_router.estimates import Pace
@@ -146,7 +151,26 @@ def test_months(rollups: RollupStore) -> None:
     assert {} == rollups.month_of("nobody", "2023-11") == rollups.month("2024-01")
 
 
-@pytest.mark.parametrize("tenant", ["slots", "months", "counted"])
+def test_batches(rollups: RollupStore) -> None:
+    """A batch has one row for all its requests, of whatever day and tier; others are not in it."""
+    batch_id = f"batch_{'0' * 32}"
+    records = [
+        make_usage("1", batch_id=batch_id),
+        make_usage("2", batch_id=batch_id, day="2023-11-15", tier="exact", actual_nano_usd=0),
+        make_usage("3"),
+    ]
+    for _ in range(2):
+        rollups.add([usage_event(record) for record in records])
+    counted = rollups.batch(batch_id)
+
+    assert (2, 2, 1, 700, 3_000_000) == tuple(
+        counted[name]
+        for name in ("requests", "succeeded_requests", "exact_hits", "actual_nano_usd", "baseline_nano_usd")
+    )
+    assert {} == rollups.batch(f"batch_{'1' * 32}")
+
+
+@pytest.mark.parametrize("tenant", ["slots", "months", "counted", "batch"])
 def test_tenant_named_like_a_partition(rollups: RollupStore, tenant: str) -> None:
     """Rows of different kinds stay apart, whatever a tenant is called."""
     usage = make_usage(tenant=tenant)
@@ -160,7 +184,7 @@ def test_tenant_named_like_a_partition(rollups: RollupStore, tenant: str) -> Non
 
 def test_rollup_items_expire(cloud: Cloud, clock: SettableClock) -> None:
     """A counted event is remembered for a week, longer than a stream can bring it again; counters stay longer."""
-    DynamoRollupStore(cloud.dynamodb, "RollupTable", clock).add([usage_event(make_usage("1"))])
+    DynamoRollupStore(cloud.dynamodb, "RollupTable", clock).add([usage_event(make_usage("1", batch_id="batch_1"))])
     items = cloud.dynamodb.scan(TableName="RollupTable")["Items"]
     expiries = {item["tenant_day"]["S"]: int(item["expires_at"]["N"]) for item in items}
 
@@ -169,6 +193,7 @@ def test_rollup_items_expire(cloud: Cloud, clock: SettableClock) -> None:
         "default#2023-11-14": NOW_MS // 1000 + ROLLUP_TTL_SECONDS,
         "slots#default#2023-11-14": NOW_MS // 1000 + SLOT_TTL_SECONDS,
         "months#2023-11": NOW_MS // 1000 + ROLLUP_TTL_SECONDS,
+        "batch#batch_1": NOW_MS // 1000 + BATCH_ROW_TTL_SECONDS,
     } == expiries
 
 
@@ -228,6 +253,31 @@ def test_missing_queue(cloud: Cloud, method: str) -> None:
     arguments = ["req_1"] if method == "__call__" else []
     with pytest.raises(StoreError):
         getattr(queue, method)(*arguments)
+
+
+def test_prompts_are_sent(cloud: Cloud) -> None:
+    """Prompts go into the queue in as many calls as they need, all of them."""
+    url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]
+    long = [PromptMessage(message="x" * 32_000, system_prompt="y" * 32_000) for _ in range(20)]
+    messages = [*(PromptMessage(message=f"Question {number}?") for number in range(25)), *long]
+    SqsPromptQueue(cloud.sqs, url)(messages)
+    received = []
+    while page := cloud.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        received += [msgspec.json.decode(message["Body"], type=PromptMessage) for message in page]
+
+    assert sorted(messages, key=repr) == sorted(received, key=repr)
+
+
+def test_prompts_that_are_refused(cloud: Cloud) -> None:
+    """Who sends prompts hears when the queue is not there, or does not take one of them."""
+    url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]
+    with pytest.raises(StoreError):
+        SqsPromptQueue(cloud.sqs, f"{url}-gone")([PromptMessage(message="Hi")])
+    refused = {"Failed": [{"Id": "0", "SenderFault": False, "Code": "InternalError"}], "Successful": []}
+    with Stubber(cloud.sqs) as stub:
+        stub.add_response("send_message_batch", refused)
+        with pytest.raises(StoreError):
+            SqsPromptQueue(cloud.sqs, url)([PromptMessage(message="Hi")])
 
 
 def test_check_table(cloud: Cloud) -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from llm_router.costs import Costs
 from llm_router.errors import NotFoundError
-from llm_router.models import Answer, Failure, FeedbackVerdict, Job, JobStatus, Spent
+from llm_router.models import Answer, Failure, FeedbackVerdict, Job, JobStatus, Lane, Spent
 from llm_router.ports import Clock, JobStore
 from llm_router.semantic_cache import Hit
 from llm_router.usage import UsageRecord
@@ -82,6 +82,7 @@ def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
         fallback=answer is not None and answer.fallback is not None,
         tokens_estimated=answer is not None and answer.tokens_estimated,
         refusal=job.refusal,
+        batch_id=job.delivery.batch_id if job.lane is Lane.BATCH else None,
         input_tokens=answer.input_tokens if answer else 0,
         output_tokens=answer.output_tokens if answer else 0,
         cached_input_tokens=answer.cached_input_tokens if answer else 0,

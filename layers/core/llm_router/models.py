@@ -62,8 +62,10 @@ class Lane(StrEnum):
 
     INTERACTIVE = "interactive"
     """A caller waits for it."""
+    BATCH = "batch"
+    """It came through a queue: its answer is wanted, and nobody holds a line for it."""
     SHADOW = "shadow"
-    """Nobody does."""
+    """Nobody wants it."""
 
 
 class Source(StrEnum):
@@ -72,6 +74,7 @@ class Source(StrEnum):
     HTTP = "http"
     SQS = "sqs"
     INVOKE = "invoke"
+    BATCH = "batch"
 
 
 class FeedbackVerdict(StrEnum):
@@ -185,6 +188,18 @@ class Failure(Struct, frozen=True, kw_only=True):
     actual_nano_usd: int = 0
 
 
+class Delivery(Struct, frozen=True, kw_only=True):
+    """What a prompt that came through a queue brings along, for whoever takes its answer."""
+
+    batch_id: str | None = None
+    line: int | None = None
+    """Its place in the batch, from 1."""
+    custom_id: str | None = None
+    """What its sender calls it."""
+    reply_to: str | None = None
+    """URL of the SQS queue that its end is sent to."""
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """A request on its way, as JobTable keeps it."""
 
@@ -216,6 +231,8 @@ class Job(Struct, frozen=True, kw_only=True):
     flight: str | None = None
     """Fingerprint under which equal requests join this one."""
     cache_bypass: CacheBypass | None = None
+    min_similarity: float | None = None
+    """Least similarity of a stored answer, as its caller wants it."""
     no_store: bool = False
     """Whether the answer must not go into the cache."""
     cache_ttl_hours: float | None = None
@@ -227,6 +244,7 @@ class Job(Struct, frozen=True, kw_only=True):
     degraded: tuple[str, ...] = ()
     refusal: str | None = None
     """Why the nearest stored answer was not served, as a short code; None when there was none near, or one was."""
+    delivery: Delivery = Delivery()
     worker: str | None = None
     """Who runs it; nobody else may finish it while the lease holds."""
     lease_until_ms: int = 0
@@ -246,7 +264,9 @@ class Job(Struct, frozen=True, kw_only=True):
     @property
     def lane(self) -> Lane:
         """Which line it stands in."""
-        return Lane.SHADOW if self.arm == SHADOW_ARM else Lane.INTERACTIVE
+        if self.arm == SHADOW_ARM:
+            return Lane.SHADOW
+        return Lane.BATCH if self.source in {Source.SQS, Source.BATCH} else Lane.INTERACTIVE
 
     @property
     def prompt_chars(self) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Final, Protocol
 
+from llm_router.batches import Batch, LineError, LineResult, PromptMessage
 from llm_router.box import BoxSighting, BoxState
 from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.classification import Classification
@@ -16,6 +17,9 @@ Clock = Callable[[], int]
 
 Dispatch = Callable[[str], object]
 """Sees to it that the job with this id is run."""
+
+PromptSender = Callable[[Sequence[PromptMessage]], object]
+"""Hands prompts over to be routed, perhaps more than once each; raises StoreError where it cannot."""
 
 
 class Embedder(Protocol):
@@ -237,6 +241,57 @@ class JobStore(Protocol):
         """End the joining of this job; return False when others than `followers` have joined meanwhile."""
 
 
+class BatchStore(Protocol):
+    """Keeps batches for two weeks, and what became of their lines. Every method raises StoreError when it fails."""
+
+    def open(self, batch: Batch) -> bool:
+        """Store a new batch; return False when there is one of this id."""
+
+    def get(self, batch_id: str) -> Batch:
+        """Return a batch as last written.
+
+        Raises:
+            NotFoundError: no such batch, or it has expired.
+        """
+
+    def note_input(self, batch_id: str, *, lines: int, invalid: int, complete: bool, error: str | None = None) -> Batch:
+        """Note how many lines have been read in all, and whether those were all; return the batch as it stands.
+
+        May be repeated, and come late: totals only grow, and what is complete stays so.
+
+        Raises:
+            NotFoundError: no such batch.
+        """
+
+    def cancel(self, batch_id: str, at_ms: int) -> Batch:
+        """Have nothing more of a batch begun; return it with the time when that was first wanted.
+
+        Raises:
+            NotFoundError: no such batch.
+        """
+
+    def announced(self, batch_id: str, at_ms: int) -> Batch:
+        """Note that everybody was told of a batch's end; return it with the time when that was first so.
+
+        Raises:
+            NotFoundError: no such batch.
+        """
+
+    def refuse_line(
+        self, batch_id: str, line: int, custom_id: str | None, error: LineError, *, sent: bool = False
+    ) -> bool:
+        """Note why no request was made of a line; return False when it is a request, or was refused before.
+
+        One that was `sent` on before it was refused is counted in the batch, once; the others are in its `invalid`.
+        """
+
+    def results(self, batch_id: str, *, first_line: int, count: int) -> Sequence[LineResult]:
+        """Return what became of `count` lines from `first_line` on, in their order, each as last written.
+
+        A line that has expired, or is not there, is one of which nothing is known.
+        """
+
+
 class IdempotencyStore(Protocol):
     """Keeps which request a caller's key belongs to, for a day."""
 
@@ -269,7 +324,7 @@ TRANSACTION_ACTIONS: Final = 100
 
 
 class RollupStore(Protocol):
-    """Keeps counters by day, half hour and month. Every method raises StoreError when the store fails."""
+    """Keeps counters by day, half hour, month and batch. Every method raises StoreError when the store fails."""
 
     def add(self, events: Sequence[UsageEvent]) -> int:
         """Add the events that were not counted before to their rows, all or none; return how many those were.
@@ -290,6 +345,12 @@ class RollupStore(Protocol):
 
     def month_of(self, tenant: str, month: str) -> Mapping[str, int]:
         """Return a tenant's counters of a UTC month with every event that was added before the call; none are empty."""
+
+    def batch(self, batch_id: str) -> Mapping[str, int]:
+        """Return a batch's counters with every event that was added before the call; none are empty.
+
+        They follow what is done by about a second: a record is counted when the stream brings it.
+        """
 
 
 class StatusStore(Protocol):

@@ -14,7 +14,7 @@ from llm_router import latencies
 from llm_router.arms import SHADOW_ARM
 from llm_router.models import JobStatus
 from llm_router.ports import TRANSACTION_ACTIONS, RollupStore
-from llm_router.usage import MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
+from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 
 REFUSED: Final = "refused_"
 """Begins the names of the counters of refused candidates; the reason follows."""
@@ -64,9 +64,10 @@ def counters(record: UsageRecord) -> dict[str, int]:
 
 
 def row_keys(record: UsageRecord) -> tuple[RowKey, ...]:
-    """Return every row that a record is counted in: of its day, of its half hour, and of its tenant's month."""
+    """Return every row that a record is counted in: of its day, its half hour, its tenant's month, and its batch."""
     day = rollup_key(record)
-    return day, replace(day, slot=slot_of(record.finished_at_ms)), MonthKey(record.day[:7], record.tenant)
+    batch = (BatchKey(record.batch_id),) if record.batch_id else ()
+    return day, replace(day, slot=slot_of(record.finished_at_ms)), MonthKey(record.day[:7], record.tenant), *batch
 
 
 def slot_of(epoch_ms: int) -> str:

@@ -31,6 +31,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     """Whether the cloud did not tell the tokens, and they were estimated from the length of the texts."""
     refusal: str | None = None
     """Why the nearest stored answer was not served."""
+    batch_id: str | None = None
     verdict: FeedbackVerdict | None = None
     """Present in the second record of a request, which counts what was said of the answer and nothing else."""
     input_tokens: int = 0
@@ -64,7 +65,13 @@ class MonthKey(Struct, frozen=True, order=True):
     tenant: str
 
 
-RowKey = RollupKey | MonthKey
+class BatchKey(Struct, frozen=True, order=True):
+    """What the row of a batch is about."""
+
+    batch_id: str
+
+
+RowKey = RollupKey | MonthKey | BatchKey
 """What one row of counters is about, of whatever kind."""
 
 
@@ -74,7 +81,7 @@ class UsageEvent(Struct, frozen=True):
     request_id: str
     """The record's own: the usage table takes it once, so it is the same however the record gets to be counted."""
     rows: tuple[RowKey, ...]
-    """One of each kind, always in the same order."""
+    """One of each kind, always in the same order; last that of its batch, if it is of one."""
     counters: Mapping[str, int]
 
 

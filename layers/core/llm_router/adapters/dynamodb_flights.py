@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from llm_router.adapters.dynamodb import is_condition_failure, is_written, store_errors, to_item
 from llm_router.adapters.dynamodb_job_reader import DynamoJobReader
-from llm_router.adapters.job_items import JOB_TTL_SECONDS
+from llm_router.adapters.job_items import TTL_SECONDS
 from llm_router.models import Job, JobStatus
 
 FLIGHT_LEASE_MS: Final = 60 * 60 * 1000
@@ -78,7 +78,7 @@ class DynamoFlights(DynamoJobReader):
         """Make the job the flight's leader and return None, or return the leader there is."""
         now_ms = self._clock()
         values = {":leader": job.job_id, ":lease": now_ms + FLIGHT_LEASE_MS, ":now": now_ms}
-        values[":expires_at"] = now_ms // 1000 + JOB_TTL_SECONDS
+        values[":expires_at"] = now_ms // 1000 + TTL_SECONDS[job.lane]
         with store_errors("claiming a flight"):
             try:
                 # An update, not a put: requests that joined a flight whose leader died stay with its next leader.

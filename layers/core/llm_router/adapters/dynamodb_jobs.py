@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Final
 from llm_router.adapters.dynamodb import is_written, store_errors, to_item, transact
 from llm_router.adapters.dynamodb_transitions import DynamoTransitions
 from llm_router.adapters.job_items import (
-    JOB_TTL_SECONDS,
     LINE_INDEX,
+    TTL_SECONDS,
     count_shadow,
     job_in_line,
     outcome,
@@ -80,7 +80,7 @@ class DynamoJobStore(DynamoTransitions):
                 IndexName=LINE_INDEX,
                 KeyConditionExpression="lane = :lane AND created_at_ms > :expired",
                 ExpressionAttributeValues=to_item(
-                    {":lane": lane.value, ":expired": self._clock() - JOB_TTL_SECONDS * 1000}
+                    {":lane": lane.value, ":expired": self._clock() - TTL_SECONDS[lane] * 1000}
                 ),
                 Limit=limit,
             )["Items"]

@@ -1,4 +1,4 @@
-"""The rollup table: counters by day, half hour and month, each event counted exactly once."""
+"""The rollup table: counters by day, half hour, month and batch, each event counted exactly once."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llm_router.adapters.dynamodb import refused, store_errors
 from llm_router.ports import Clock
 from llm_router.rollups import by_row
-from llm_router.usage import MonthKey, Rollup, RollupKey, RowKey, UsageEvent
+from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -15,6 +15,8 @@ DEDUPE_TTL_SECONDS: Final = 7 * 24 * 3600
 """A stream keeps its events for one day, so none comes again after a week."""
 ROLLUP_TTL_SECONDS: Final = 5 * 366 * 24 * 3600
 SLOT_TTL_SECONDS: Final = 400 * 24 * 3600
+BATCH_ROW_TTL_SECONDS: Final = 15 * 24 * 3600
+"""A day longer than the batch itself."""
 _NO_COUNTERS: Final = frozenset({"tenant_day", "dimensions", "expires_at"})
 
 
@@ -26,6 +28,7 @@ class DynamoRollupStore:
     - `<tenant>#<day>`: the rows of a day, by `<model>#<complexity>#<arm>#<source>`,
     - `slots#<tenant>#<day>`: those of its half hours, by `<HH:MM>#` and the same,
     - `months#<month>`: the row of every tenant, by its name,
+    - `batch#<batch_id>`: its row,
     - `counted#<request>`: that a record was counted.
     """
 
@@ -60,7 +63,14 @@ class DynamoRollupStore:
 
     def month_of(self, tenant: str, month: str) -> Mapping[str, int]:
         """Return a tenant's counters of a UTC month, by a consistent read."""
-        partition, sort, _ = _place(MonthKey(month, tenant))
+        return self._row(MonthKey(month, tenant))
+
+    def batch(self, batch_id: str) -> Mapping[str, int]:
+        """Return the counters of a batch, by a consistent read."""
+        return self._row(BatchKey(batch_id))
+
+    def _row(self, key: RowKey) -> Mapping[str, int]:
+        partition, sort, _ = _place(key)
         with store_errors("reading rollups"):
             found = self._client.get_item(TableName=self._table, Key=_key(partition, sort), ConsistentRead=True)
         return _counters(found.get("Item", {}))
@@ -111,6 +121,8 @@ def _place(key: RowKey) -> tuple[str, str, int]:
     """Return the partition and the sort key of a row, and how many seconds after its last event it is kept."""
     if isinstance(key, MonthKey):
         return f"months#{key.month}", key.tenant, ROLLUP_TTL_SECONDS
+    if isinstance(key, BatchKey):
+        return f"batch#{key.batch_id}", "-", BATCH_ROW_TTL_SECONDS
     day, dimensions = f"{key.tenant}#{key.day}", f"{key.model}#{key.complexity}#{key.arm}#{key.source}"
     if key.slot:
         return f"slots#{day}", f"{key.slot}#{dimensions}", SLOT_TTL_SECONDS

@@ -8,15 +8,18 @@ import msgspec
 from msgspec.structs import replace
 
 from llm_router.adapters.dynamodb import from_item, to_item
+from llm_router.batches import BATCH_TTL_SECONDS
 from llm_router.errors import RequestTooLargeError
 from llm_router.jobs import utc_day
-from llm_router.models import Answer, Failure, Job, JobInLine, JobStatus, Spent
+from llm_router.models import Answer, Failure, Job, JobInLine, JobStatus, Lane, Spent
 from llm_router.usage import UsageRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 JOB_TTL_SECONDS: Final = 24 * 3600
+TTL_SECONDS: Final = {Lane.INTERACTIVE: JOB_TTL_SECONDS, Lane.BATCH: BATCH_TTL_SECONDS, Lane.SHADOW: JOB_TTL_SECONDS}
+"""How long a job is kept."""
 SET_ASIDE_TTL_SECONDS: Final = 14 * 24 * 3600
 """As long as the dead-letter queue keeps the message that a redrive brings back."""
 _COUNT_TTL_SECONDS: Final = 2 * 24 * 3600
@@ -40,10 +43,11 @@ def put_job(table: str, job: Job, now_ms: int) -> "TransactWriteItemTypeDef":
     values: dict[str, Any] = {
         "job_id": job.job_id,
         "tenant": job.tenant,
+        "reply_to": job.delivery.reply_to,
         "status": str(job.status),
         "document": document.decode(),
         "embedding": array("f", job.embedding).tobytes() if job.embedding is not None else None,
-        "expires_at": now_ms // 1000 + JOB_TTL_SECONDS,
+        "expires_at": now_ms // 1000 + TTL_SECONDS[job.lane],
     }
     if job.status is JobStatus.QUEUED:
         values |= _place_in_line(job)

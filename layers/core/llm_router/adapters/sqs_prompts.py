@@ -1,0 +1,54 @@
+"""The queues of prompts, for `route_batch` to route."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from llm_router.batches import PromptMessage
+from llm_router.errors import StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+_SENT_AT_ONCE: Final = 10
+_SENT_AT_ONCE_BYTES: Final = 1024 * 1024
+
+
+class SqsPromptQueue:
+    """Sends prompts to `route_batch`; an instance is a PromptSender."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def __call__(self, messages: Sequence[PromptMessage]) -> None:
+        """Queue prompts, in as few calls as their number and size allow.
+
+        Raises:
+            StoreError: the queue did not take all of them; some may be in it.
+        """
+        for bodies in _parts([msgspec.json.encode(message) for message in messages]):
+            entries: list[SendMessageBatchRequestEntryTypeDef] = [
+                {"Id": str(place), "MessageBody": body.decode()} for place, body in enumerate(bodies)
+            ]
+            try:
+                answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+            except (ClientError, BotoCoreError) as error:
+                raise StoreError("queueing prompts failed") from error
+            if answer.get("Failed"):
+                raise StoreError("queueing prompts failed")
+
+
+def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Cut messages into parts that the queue takes in one call."""
+    part: list[bytes] = []
+    for body in bodies:
+        if len(part) == _SENT_AT_ONCE or sum(map(len, part)) + len(body) > _SENT_AT_ONCE_BYTES:
+            yield part
+            part = []
+        part.append(body)
+    if part:
+        yield part
