@@ -3,8 +3,10 @@
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
+from analytics.queries import COSTS_PARAMETERS, Caller, ReportQuery, parse_query
 from llm_router.cache_entries import CacheEntry
 from llm_router.classification import Complexity
 from llm_router.costs import Costs
@@ -103,6 +105,23 @@ def make_usage(request_id: str = "req_1", **fields: Any) -> UsageRecord:
         "baseline_nano_usd": 1_500_000,
     }
     return UsageRecord(**usual | fields)
+
+
+def make_query(days: int = 1, *, now_ms: int = NOW_MS, **fields: str) -> ReportQuery:
+    """Return a report's query, by an admin of the default tenant, 22:13 UTC on 2023-11-14 unless another time is said.
+
+    `first` and `last` are the parameters `from` and `to`.
+    """
+    parameters = {{"first": "from", "last": "to"}.get(name, name): value for name, value in fields.items()}
+    period = {} if "from" in parameters else {"days": str(days)}
+    return parse_query(parameters | period, Caller("default", is_admin=True), now_ms, COSTS_PARAMETERS)
+
+
+def usage_at(moment: str, request_id: str = "req_1", **fields: Any) -> UsageRecord:
+    """Return the usage record of an answer that was finished at a moment of UTC."""
+    finished_at = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    times = {"day": finished_at.date().isoformat(), "finished_at_ms": round(finished_at.timestamp() * 1000)}
+    return make_usage(request_id, **times | fields)
 
 
 def make_entry(prompt: str = "What is Python?", namespace: str = "ns", **fields: Any) -> CacheEntry:

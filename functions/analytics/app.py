@@ -1,4 +1,4 @@
-"""GET /api/v1/analytics/{summary,cache-stats} and /metrics: what was asked, what it cost, and what the cache did."""
+"""GET /api/v1/analytics/… and /metrics: what was asked, what it cost, and what the cache did."""
 
 from typing import Any
 
@@ -6,29 +6,35 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from analytics import wiring
-from analytics.reports import parse_days
+from analytics.queries import COSTS_PARAMETERS
 from llm_router import api
 from llm_router.settings import environment, on_lambda
 
 app = api.create_api()
 
 
-def asked() -> tuple[str, int]:
-    """Return the tenant and the number of days of the current request."""
-    event = app.current_event
-    return api.tenant_of(event.raw_event), parse_days(event.query_string_parameters.get("days"))
-
-
 @app.get("/api/v1/analytics/summary")
 def summary() -> Response[str]:
     """Sum up requests, tokens, money and latency."""
-    return api.respond(wiring.reports().summary(*asked()))
+    return api.respond(wiring.reports().summary(wiring.asked(app.current_event.raw_event)))
+
+
+@app.get("/api/v1/analytics/costs")
+def costs() -> Response[str]:
+    """Tell what requests cost, by model or by another of their properties."""
+    return api.respond(wiring.reports().costs(wiring.asked(app.current_event.raw_event, COSTS_PARAMETERS)))
+
+
+@app.get("/api/v1/analytics/daily")
+def daily() -> Response[str]:
+    """Tell what happened day by day."""
+    return api.respond(wiring.reports().daily(wiring.asked(app.current_event.raw_event)))
 
 
 @app.get("/api/v1/analytics/cache-stats")
 def cache_stats() -> Response[str]:
     """Tell how many requests the cache answered."""
-    return api.respond(wiring.reports().cache_stats(*asked()))
+    return api.respond(wiring.reports().cache_stats(wiring.asked(app.current_event.raw_event)))
 
 
 @app.get("/metrics", compress=True)

@@ -1,10 +1,15 @@
 """Wires the reports, and what a Prometheus server reads, to the tables and the queue."""
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
+from analytics.figures import Baselines
 from analytics.metrics import Metrics
+from analytics.queries import PERIOD_PARAMETERS, Caller, ReportQuery, parse_query
+from analytics.reading import Reader
 from analytics.reports import Reports
-from llm_router import bootstrap
+from llm_router import api, bootstrap
 from llm_router.prices import price_book
 from llm_router.settings import AnalyticsSettings, environment
 
@@ -14,14 +19,10 @@ def reports() -> Reports:
     """Build the reports once per environment."""
     settings = AnalyticsSettings.from_env(environment())
     prices = price_book()
-    prices.price(
-        settings.baseline_model, bootstrap.today()
-    )  # a baseline without a price is found here, not by the first reader
+    prices.price(settings.baseline_model, bootstrap.today())  # an unknown one is found here, not by the first reader
     return Reports(
-        rollups=bootstrap.rollup_store(settings.rollup_table),
-        baseline_model=settings.baseline_model,
-        prices=prices,
-        clock=bootstrap.now_ms,
+        reader=Reader(bootstrap.rollup_store(settings.rollup_table), bootstrap.now_ms),
+        baselines=Baselines(settings.baseline_model, prices),
     )
 
 
@@ -40,3 +41,14 @@ def metrics() -> Metrics:
         queue=bootstrap.inference_queue(settings.inference_queue_url).depth,
         clock=bootstrap.now_ms,
     )
+
+
+def asked(event: Mapping[str, Any], known: frozenset[str] = PERIOD_PARAMETERS) -> ReportQuery:
+    """Return what an HTTP API event asks a report for, by parameters that are known to it.
+
+    Raises:
+        InvalidRequestError: a parameter is not known, or breaks its rule.
+        ForbiddenError: only an admin may ask that.
+    """
+    caller = Caller(api.tenant_of(event), is_admin=api.role_of(event) == api.ADMIN)
+    return parse_query(event.get("queryStringParameters") or {}, caller, bootstrap.now_ms(), known)

@@ -18,6 +18,7 @@ _MEANING: Final = {
     200: "Done.",
     202: "Accepted and not ready yet; `Location` says where to ask again, and `Retry-After` when.",
     400: "The body is not JSON in UTF-8.",
+    403: "Your role does not allow it; `field` names what.",
     404: "Unknown, expired, or somebody else's.",
     409: "The state of the request forbids it.",
     413: "The body is too large.",
@@ -78,7 +79,10 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "parameters": list(operation.parameters),
         "responses": {
             str(status): {"description": (_MEANING | operation.meanings)[status]}
-            | _content([schemas[str(kind)] for kind in kinds], _JSON if kinds == (ErrorBody,) else operation.media_type)
+            | _content(
+                [schemas[str(kind)] for kind in kinds],
+                *((_JSON,) if kinds == (ErrorBody,) else (operation.media_type, *operation.text_types)),
+            )
             for status, kinds in sorted((operation.responses | dict.fromkeys(operation.errors, (ErrorBody,))).items())
         },
     }
@@ -89,6 +93,6 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
-def _content(schemas: Sequence[dict[str, Any]], media_type: str = _JSON) -> dict[str, Any]:
+def _content(schemas: Sequence[dict[str, Any]], media_type: str = _JSON, *text_types: str) -> dict[str, Any]:
     schema = schemas[0] if len(schemas) == 1 else {"oneOf": list(schemas)}
-    return {"content": {media_type: {"schema": schema}}}
+    return {"content": {media_type: {"schema": schema}} | {text: {"schema": {"type": "string"}} for text in text_types}}

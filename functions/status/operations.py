@@ -12,11 +12,12 @@ from llm_router.cache_responses import (
     LookupResponse,
 )
 from llm_router.grading_responses import ClassifyManyResponse, ClassifyResponse
-from llm_router.report_responses import CacheStatsResponse, SummaryResponse
+from llm_router.report_responses import CacheStatsResponse, CostsResponse, DailyResponse, SummaryResponse
 from llm_router.request_bodies import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
 from llm_router.responses import ChatResponse, PendingResponse
 from status.catalogue import ModelsResponse
 from status.health import HealthResponse
+from status.report_parameters import BY, PERIOD
 
 _BODY_ERRORS: Final = (400, 413, 415, 422)
 
@@ -35,14 +36,11 @@ class Operation(Struct, frozen=True, kw_only=True):
     """By status; several where the body depends on how far a request has come."""
     media_type: str = "application/json"
     """Of the responses; errors are JSON everywhere."""
+    text_types: tuple[str, ...] = ()
+    """In which a caller can have the same as text."""
     errors: tuple[int, ...] = ()
     meanings: dict[int, str] = {}
     """Of statuses that mean something of their own here."""
-
-
-def _query_days() -> dict[str, Any]:
-    schema = {"type": "integer", "minimum": 1, "maximum": 366, "default": 30}
-    return {"name": "days", "in": "query", "description": "UTC days to look back, today included.", "schema": schema}
 
 
 _JOB_ID: Final = {
@@ -172,17 +170,33 @@ OPERATIONS: Final = (
         method="get",
         path="/api/v1/analytics/summary",
         summary="Requests, tokens, money and latency of a period",
-        parameters=(_query_days(),),
+        parameters=PERIOD,
         responses={200: (SummaryResponse,)},
-        errors=(422, 503),
+        errors=(403, 422, 503),
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/analytics/costs",
+        summary="What the requests of a period cost, by one of their properties",
+        parameters=(BY, *PERIOD),
+        responses={200: (CostsResponse,)},
+        errors=(403, 422, 503),
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/analytics/daily",
+        summary="A period day by day; outside of UTC 92 days at most",
+        parameters=PERIOD,
+        responses={200: (DailyResponse,)},
+        errors=(403, 422, 503),
     ),
     Operation(
         method="get",
         path="/api/v1/analytics/cache-stats",
         summary="How many requests of a period the cache answered",
-        parameters=(_query_days(),),
+        parameters=PERIOD,
         responses={200: (CacheStatsResponse,)},
-        errors=(422, 503),
+        errors=(403, 422, 503),
     ),
     Operation(
         method="get",

@@ -270,6 +270,8 @@ def test_sample_events() -> None:
     assert [
         "aggregate-costs",
         "analytics-cache-stats",
+        "analytics-costs",
+        "analytics-daily",
         "analytics-summary",
         "anything-else",
         "cache-clear",

@@ -175,6 +175,36 @@ def test_metrics(deploy: Deploy) -> None:
     assert 3 == sum(sample.value for sample in requests.samples)
 
 
+def test_costs_and_days(deploy: Deploy) -> None:
+    """What was finished just now is in the sample events' reports: by source, and on the last of Berlin's days."""
+    deploy("AggregateCostsFunction")
+    now_ms = bootstrap.now_ms()
+    records = [msgspec.structs.replace(each, day=utc_day(now_ms), finished_at_ms=now_ms) for each in RECORDS]
+    aggregate(stream_event(*records), Context())
+    deploy("AnalyticsFunction")
+    costs, daily = (body_of(analytics(load_event(f"analytics-{name}"), Context())) for name in ("costs", "daily"))
+
+    assert [("http", 3, 1400)] == [(row["name"], row["requests"], row["actual_nano_usd"]) for row in costs["rows"]]
+    assert [0, 0, 3] == [day["requests"] for day in daily["days"]]
+    assert ("Europe/Berlin", "UTC") == (daily["period"]["time_zone"], costs["period"]["time_zone"])
+
+
+def test_users_see_their_own(deploy: Deploy) -> None:
+    """Who is no admin gets no other tenant's report, and is told which parameter asked for one."""
+    deploy("AnalyticsFunction")
+    event = http_event("analytics-summary", queryStringParameters={"tenant": "all"})
+    event["requestContext"]["authorizer"] = {"lambda": {"tenant": "acme", "role": "user"}}
+    refused = analytics(event, Context())
+    own = analytics(event | {"queryStringParameters": {}}, Context())
+
+    assert (403, "forbidden", "tenant") == (
+        refused["statusCode"],
+        body_of(refused)["error"]["code"],
+        body_of(refused)["error"]["field"],
+    )
+    assert (200, "acme") == (own["statusCode"], body_of(own)["tenant"])
+
+
 def test_bad_period(deploy: Deploy) -> None:
     """A period that is no number of days is refused by name."""
     deploy("AnalyticsFunction")

@@ -19,6 +19,7 @@ from llm_router.api import (
     failure_status,
     parse_body,
     respond,
+    role_of,
     tenant_of,
 )
 from llm_router.errors import InvalidRequestError, RouterError
@@ -365,6 +366,17 @@ def test_tenant() -> None:
     event["requestContext"]["authorizer"] = {"lambda": {"tenant": "acme"}}
 
     assert ("default", "acme") == (anonymous, tenant_of(event))
+
+
+def test_role() -> None:
+    """Without an authorizer everybody is an admin; with one, only who it calls so."""
+    event = http_event("chat")
+    roles = [role_of(event)]
+    for context in ({"role": "admin"}, {"role": "user"}, {}):
+        event["requestContext"]["authorizer"] = {"lambda": context}
+        roles.append(role_of(event))
+
+    assert ["admin", "admin", "user", "user"] == roles
 
 
 def test_respond() -> None:

@@ -19,9 +19,12 @@ from llm_router.validation import parse_json
 
 RETRY_AFTER_SECONDS: Final = 2
 LONGEST_RETRY_AFTER_SECONDS: Final = 60
+ADMIN: Final = "admin"
+"""The role that sees every tenant."""
 
 STATUS: Final[dict[type[RouterError], int]] = {
     errors.MalformedBodyError: 400,
+    errors.ForbiddenError: 403,
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
     errors.RequestTooLargeError: 413,
@@ -114,6 +117,12 @@ def tenant_of(event: Mapping[str, Any]) -> str:
     """Return the tenant the authorizer put into the request; a caller cannot name one."""
     tenant: str = event["requestContext"].get("authorizer", {}).get("lambda", {}).get("tenant", DEFAULT_TENANT)
     return tenant
+
+
+def role_of(event: Mapping[str, Any]) -> str:
+    """Return the role the authorizer put into the request: `admin` or `user`; without an authorizer all are admins."""
+    context: Mapping[str, str] | None = event["requestContext"].get("authorizer", {}).get("lambda")
+    return ADMIN if context is None else context.get("role", "user")
 
 
 def request_id_of(event: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ RouterError
 │   ├── UnknownModelError        no model of that name is configured
 │   ├── RequestTooLargeError     the body is larger than the router reads
 │   └── UnsupportedMediaTypeError  the body is declared as something other than JSON
+├── ForbiddenError               the caller's role does not allow it
 ├── NotFoundError                the id is unknown, expired or somebody else's
 ├── ConflictError                another writer was there first, or the state forbids the change
 ├── ModelError                   the model gave no usable answer
@@ -69,6 +70,16 @@ class RequestTooLargeError(InvalidRequestError):
     """The body is larger than the router reads."""
 
     code = "request_too_large"
+
+
+class ForbiddenError(RouterError):
+    """The caller's role does not allow it."""
+
+    code = "forbidden"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class NotFoundError(RouterError):

@@ -41,13 +41,18 @@ class ListPrice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
         The cached ones are among the input tokens.
         """
+        exact = self.exact_nano_usd(input_tokens, output_tokens, cached_input_tokens)
+        return int((exact + Decimal("0.5")) // 1)
+
+    def exact_nano_usd(self, input_tokens: int, output_tokens: int, cached_input_tokens: int = 0) -> Decimal:
+        """Return the price of so many tokens in nano-dollars, to be added up before it is rounded."""
         cached_usd = self.cached_input_usd_per_million_tokens
         micro_usd = (
             self.input_usd_per_million_tokens * (input_tokens - cached_input_tokens)
             + (self.input_usd_per_million_tokens if cached_usd is None else cached_usd) * cached_input_tokens
             + self.output_usd_per_million_tokens * output_tokens
         )
-        return int((micro_usd * 1000 + Decimal("0.5")) // 1)
+        return micro_usd * 1000
 
 
 class PriceBook(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,156 @@
+"""What a report is asked for: the period, its time zone and whose requests, from the parameters of a query."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from importlib.resources import files
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from analytics.periods import SLOT_MINUTES, is_midnight, is_slot, starts
+from llm_router.errors import ForbiddenError, InvalidRequestError
+from llm_router.report_responses import Period
+
+MAX_DAYS: Final = 366
+DEFAULT_DAYS: Final = 30
+EARLIEST: Final = date(2020, 1, 1)
+"""No request is older, and no time zone's arithmetic leaves the calendar."""
+SLOT_DAYS: Final = 398
+"""How far back half hours can be read; they are kept for 400 days."""
+ALL_TENANTS: Final = "all"
+DIMENSIONS: Final = ("model", "complexity", "arm", "source", "tenant")
+PERIOD_PARAMETERS: Final = frozenset({"days", "from", "to", "tz", "tenant"})
+COSTS_PARAMETERS: Final = PERIOD_PARAMETERS | {"by"}
+_TENANT: Final = re.compile(r"[!-\"$-~]{1,128}")  # a # would lead into another partition
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MAX_SHOWN_CHARS: Final = 64
+
+
+class Caller(Struct, frozen=True):
+    """Who asks for a report."""
+
+    tenant: str
+    is_admin: bool
+
+
+class ReportQuery(Struct, frozen=True, kw_only=True):
+    """Which requests a report is about."""
+
+    tenant: str
+    """`all` are everybody's."""
+    first_day: date
+    last_day: date
+    zone: ZoneInfo
+    by: str = "model"
+    """One of DIMENSIONS: what a report on costs has a row for each of."""
+
+
+def parse_query(
+    given: Mapping[str, str],
+    caller: Caller,
+    now_ms: int,
+    known: frozenset[str] = PERIOD_PARAMETERS,
+) -> ReportQuery:
+    """Return what the query parameters ask for.
+
+    Raises:
+        InvalidRequestError: one of them is not `known`, or breaks its rule.
+        ForbiddenError: only an admin may ask that.
+    """
+    for name in sorted(given.keys() - known):
+        raise InvalidRequestError("is not a known parameter", field=name[:_MAX_SHOWN_CHARS])
+    zone = _zone(given.get("tz", "UTC"))
+    today = datetime.fromtimestamp(now_ms / 1000, tz=UTC).astimezone(zone).date()
+    first_day, last_day = _days(given, today)
+    _check_slots(first_day, last_day, zone, today)
+    return ReportQuery(
+        tenant=_tenant(given.get("tenant"), caller),
+        first_day=first_day,
+        last_day=last_day,
+        zone=zone,
+        by=_dimension(given.get("by", "model"), caller),
+    )
+
+
+def period(query: ReportQuery) -> Period:
+    """Return the period as reports show it."""
+    return Period(query.first_day.isoformat(), query.last_day.isoformat(), query.zone.key)
+
+
+def days_of(query: ReportQuery) -> list[str]:
+    """Return the days of the period, the oldest first."""
+    count = (query.last_day - query.first_day).days + 1
+    return [(query.first_day + timedelta(days=number)).isoformat() for number in range(count)]
+
+
+def _zone(name: str) -> ZoneInfo:
+    if name not in _zone_names():
+        raise InvalidRequestError("must be a name of the IANA time zone database, such as Europe/Berlin", field="tz")
+    return ZoneInfo(name)
+
+
+@lru_cache
+def _zone_names() -> frozenset[str]:
+    return frozenset((files("tzdata") / "zones").read_text(encoding="utf-8").split())
+
+
+def _days(given: Mapping[str, str], today: date) -> tuple[date, date]:
+    if "from" not in given and "to" not in given:
+        days = _count(given.get("days", str(DEFAULT_DAYS)))
+        return today - timedelta(days=days - 1), today
+    if "days" in given:
+        raise InvalidRequestError("is given instead of from and to, not with them", field="days")
+    first_day, last_day = (_date(given, name) for name in ("from", "to"))
+    if first_day < EARLIEST:
+        raise InvalidRequestError(f"must be {EARLIEST} or later", field="from")
+    if last_day > today + timedelta(days=MAX_DAYS):
+        raise InvalidRequestError(f"must not be more than {MAX_DAYS} days from now", field="to")
+    if not 0 <= (last_day - first_day).days < MAX_DAYS:
+        raise InvalidRequestError(f"must be from 0 to {MAX_DAYS - 1} days after `from`", field="to")
+    return first_day, last_day
+
+
+def _count(text: str) -> int:
+    # Longer digits are out of range already, whatever they say.
+    days = int(text) if text.isdecimal() and len(text) <= len(str(MAX_DAYS)) else 0
+    if not 1 <= days <= MAX_DAYS:
+        raise InvalidRequestError(f"must be a whole number from 1 to {MAX_DAYS}", field="days")
+    return days
+
+
+def _date(given: Mapping[str, str], name: str) -> date:
+    try:
+        if _DATE.fullmatch(given.get(name, "")):
+            return date.fromisoformat(given[name])
+    except ValueError:
+        pass  # such as 30 February
+    raise InvalidRequestError("must be a date, YYYY-MM-DD; `from` and `to` come together", field=name)
+
+
+def _check_slots(first_day: date, last_day: date, zone: ZoneInfo, today: date) -> None:
+    moments = starts(first_day, last_day, zone)
+    if not all(map(is_slot, moments)):
+        raise InvalidRequestError(f"must be a multiple of {SLOT_MINUTES} minutes from UTC on these days", field="tz")
+    if not all(map(is_midnight, moments)) and first_day < today - timedelta(days=SLOT_DAYS):
+        raise InvalidRequestError(f"must be at most {SLOT_DAYS} days ago, except in UTC", field="from")
+
+
+def _tenant(asked: str | None, caller: Caller) -> str:
+    if asked is None:
+        return caller.tenant
+    if not caller.is_admin:
+        raise ForbiddenError("only an admin may name a tenant", field="tenant")
+    if not _TENANT.fullmatch(asked):
+        raise InvalidRequestError("must be all, or a tenant: 1 to 128 visible ASCII characters but #", field="tenant")
+    return asked
+
+
+def _dimension(by: str, caller: Caller) -> str:
+    if by not in DIMENSIONS:
+        raise InvalidRequestError(f"must be one of {', '.join(DIMENSIONS)}", field="by")
+    if by == "tenant" and not caller.is_admin:
+        raise ForbiddenError("only an admin may compare tenants", field="by")
+    return by
