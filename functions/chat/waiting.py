@@ -2,18 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 from msgspec import Struct
 
 from llm_router.errors import StoreError
 from llm_router.models import Job
 from llm_router.outlook import outlook
+from llm_router.polling import pauses_ms
 from llm_router.ports import Clock, JobStore
-
-FIRST_PAUSE_MS: Final = 100
-LONGEST_PAUSE_MS: Final = 500
-_GROWTH: Final = 1.5
 
 
 class Waiter(Struct, frozen=True):
@@ -35,10 +31,9 @@ class Waiter(Struct, frozen=True):
         now_ms = self.clock()
         if now_ms + (outlook(self.jobs, job, now_ms).estimated_ms or 0) > until_ms:
             return job
-        pause_ms: float = FIRST_PAUSE_MS
+        pauses = pauses_ms()
         while not job.status.finished and (left_ms := until_ms - self.clock()) > 0:
-            self.sleep(min(pause_ms, left_ms) / 1000)
-            pause_ms = min(pause_ms * _GROWTH, LONGEST_PAUSE_MS)
+            self.sleep(min(next(pauses), left_ms) / 1000)
             job = self._look(job)
         return job
 

@@ -46,10 +46,11 @@ def ask(request: ChatRequest, *, tenant: str, source: Source, wait_seconds: floa
     Nobody waits for an answer that is not expected within `wait_seconds` from now.
     """
     arrived_ms = bootstrap.now_ms()
-    if key is None:
-        job = pipeline().submit(request, tenant=tenant, source=source)
-    else:
-        job = keyed_requests().submit(request, tenant=tenant, source=source, key=key)
+    with bootstrap.tally().running():  # the waiting is known to whoever ends the job
+        if key is None:
+            job = pipeline().submit(request, tenant=tenant, source=source, wait_seconds=wait_seconds)
+        else:
+            job = keyed_requests().submit(request, tenant=tenant, source=source, key=key, wait_seconds=wait_seconds)
     count_degraded(job.degraded)
     waited = Waiter(pipeline().jobs, bootstrap.now_ms, time.sleep).wait(job, wait_seconds, since_ms=arrived_ms)
     with suppress(StoreError):  # who waited in vain sees to it that somebody is at work; the answer comes either way

@@ -2,6 +2,7 @@
 
 import time
 from functools import lru_cache
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -13,6 +14,9 @@ from llm_router.inference import InferenceRunner
 from llm_router.models import Lane
 from llm_router.observability import count, logger, note_failed_job
 from llm_router.settings import InferSettings, environment
+
+QUEUE_REQUESTS: Final = 3
+"""What a message costs: to send, to receive and to delete."""
 
 
 @lru_cache
@@ -58,12 +62,13 @@ def shadows() -> Shadows | None:
 
 def handle(job_id: str, deadline_ms: int, *, is_last: bool) -> None:
     """Run the job of a message, then shadows; a job that has expired is forgotten."""
-    try:
-        scheduler().run(job_id, deadline_ms=deadline_ms, is_last=is_last)
-    except NotFoundError:
-        logger().warning("job has expired", extra={"job_id": job_id})
-    if (shadowing := shadows()) is not None:
-        shadowing.run_waiting(job_id, deadline_ms=deadline_ms)
+    with bootstrap.tally().running(queue_requests=QUEUE_REQUESTS):
+        try:
+            scheduler().run(job_id, deadline_ms=deadline_ms, is_last=is_last)
+        except NotFoundError:
+            logger().warning("job has expired", extra={"job_id": job_id})
+        if (shadowing := shadows()) is not None:
+            shadowing.run_waiting(job_id, deadline_ms=deadline_ms)
 
 
 def run_job(job_id: str, deadline_ms: int, *, is_last: bool = False) -> None:

@@ -18,7 +18,8 @@ def runner() -> InferenceRunner:
 def run_job(job_id: str, deadline_ms: int) -> None:
     """Run a job; one that has expired, or that somebody else runs, is left alone."""
     try:
-        job = runner().run(job_id, deadline_ms=deadline_ms)
+        with bootstrap.tally().running():
+            job = runner().run(job_id, deadline_ms=deadline_ms)
     except (ConflictError, NotFoundError) as error:
         logger().info("job is not to be run", extra={"job_id": job_id, "code": error.code})
         return

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from llm_router.costs import Costs
@@ -15,6 +15,7 @@ from llm_router.metering import Meter
 from llm_router.models import Answer, Failure, Generation, Job, Spent, Target
 from llm_router.ports import CacheStore, Clock, JobStore, LanguageModel
 from llm_router.semantic_cache import exact_hit
+from llm_router.tally import Tally, unmetered
 from llm_router.work import LEASE_MS, CancelledError, EscalatedError, Work
 
 PROGRESS_EVERY_MS: Final = 1000
@@ -37,6 +38,8 @@ class Answering(Struct, frozen=True, kw_only=True):
     clock: Clock
     gives_way: Callable[[Job], bool] = never
     """Whether a running job is to be cancelled for the sake of others; may raise StoreError."""
+    tally: Tally = field(default_factory=unmetered)
+    """What this process uses of the platform."""
     in_cloud: bool = False
     """Whether `model` is the cloud's, and the jobs to run are those left to it."""
 
@@ -139,7 +142,7 @@ class Answering(Struct, frozen=True, kw_only=True):
         spent = self.failure(work, CANCELLED, "the request was cancelled")
         # Whoever gets the answer pays for all of it.
         ended = cancelled(work.job, replace(spent, busy_ms=0, actual_nano_usd=0) if heir else spent, self.clock())
-        self.jobs.finish(ended, usage_record(ended))
+        self.jobs.finish(ended, usage_record(ended, used=self.tally.take()))
         worker, work.job = work.job.worker or "", ended
         if heir is None:
             raise CancelledError

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from llm_router.adapters.capacity import meter
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
 from llm_router.adapters.dynamodb_conversations import DynamoConversationStore
 from llm_router.adapters.dynamodb_feedback import DynamoFeedbackStore
@@ -45,7 +46,10 @@ from llm_router.settings import (
     InferCloudSettings,
     InferSettings,
     RunnerSettings,
+    environment,
+    memory_mb,
 )
+from llm_router.tally import Tally
 from llm_router.unavailable import UnavailableEmbedder
 from llm_router.verification import PairVerifier
 
@@ -83,8 +87,16 @@ def today() -> str:
 
 @lru_cache
 def dynamodb() -> "DynamoDBClient":
-    """Return the one DynamoDB client of this environment."""
-    return boto3.client("dynamodb", config=_AWS_CONFIG)
+    """Return the one DynamoDB client of this environment, which tells the tally what its calls consume."""
+    client = boto3.client("dynamodb", config=_AWS_CONFIG)
+    meter(client, tally())
+    return client
+
+
+@lru_cache
+def tally() -> Tally:
+    """Return what adds up what this environment uses."""
+    return Tally(memory_mb(environment()), time.monotonic_ns)
 
 
 @lru_cache
@@ -240,6 +252,7 @@ def _runner(
         costs=costs,
         meter=meter,
         in_cloud=in_cloud,
+        tally=tally(),
         clock=now_ms,
         heartbeat=LeaseKeeper(jobs, now_ms).keep,
         new_worker=lambda: uuid.uuid4().hex,
@@ -273,6 +286,8 @@ def pipeline(settings: ChatSettings) -> Pipeline:
         statuses=status_store(settings.status_table),
         clock=now_ms,
         new_id=new_request_id,
+        tally=tally(),
+        is_inline=settings.inference_mode == "inline",
     )
 
 

@@ -47,8 +47,8 @@ class KeyedRequests(Struct, frozen=True):
     store: IdempotencyStore
     pipeline: Pipeline
 
-    def submit(self, request: ChatRequest, *, tenant: str, source: Source, key: str) -> Job:
-        """Return the key's job as it stands now, and start it where nobody has.
+    def submit(self, request: ChatRequest, *, tenant: str, source: Source, key: str, wait_seconds: float = 0) -> Job:
+        """Return the key's job as it stands now, and start it where nobody has; see `Pipeline.submit`.
 
         Raises:
             ConflictError: the key was used with another body, or another request of the conversation is on its way.
@@ -64,7 +64,7 @@ class KeyedRequests(Struct, frozen=True):
             except NotFoundError:
                 pass  # its first user crashed, or is about to store it: under one id only one of us can
         try:
-            return self.pipeline.submit(request, tenant=tenant, source=source, job_id=job_id)
+            return self.pipeline.submit(request, tenant=tenant, source=source, job_id=job_id, wait_seconds=wait_seconds)
         except ConflictError as conflict:
             try:
                 return self.pipeline.jobs.get(job_id)

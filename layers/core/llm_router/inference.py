@@ -12,7 +12,7 @@ from llm_router.estimates import Pace
 from llm_router.fallback import cloud_target
 from llm_router.jobs import SET_ASIDE, failed, is_set_aside, settle, succeeded, usage_record
 from llm_router.keeping import entry_of
-from llm_router.models import Failure, Generation, Job, JobStatus
+from llm_router.models import Failure, Generation, Job, JobStatus, Spent
 from llm_router.ports import StatusStore
 from llm_router.work import CancelledError, EscalatedError, Work
 
@@ -110,7 +110,7 @@ class InferenceRunner(Answering, frozen=True, kw_only=True):
         except CancelledError:
             return work.job
         except EscalatedError:
-            self.jobs.escalate(replace(work.job, spent=work.spent))
+            self.jobs.escalate(replace(work.job, spent=work.spent + Spent(used=self.tally.take())))
             return self.jobs.get(work.job.job_id)
         except ModelError as error:
             finished = failed(work.job, self.failure(work, error.code, str(error)), self.clock())
@@ -123,7 +123,8 @@ class InferenceRunner(Answering, frozen=True, kw_only=True):
 
     def _end(self, finished: Job) -> Job:
         """Write a job's end, and return it, or the end that it had before."""
-        return finished if self.jobs.finish(finished, usage_record(finished)) else self._ended(finished)
+        usage = usage_record(finished, used=self.tally.take())
+        return finished if self.jobs.finish(finished, usage) else self._ended(finished)
 
     def _ended(self, job: Job) -> Job:
         """Return a job as somebody else ended it.

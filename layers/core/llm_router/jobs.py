@@ -3,12 +3,15 @@
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from llm_router.costs import Costs
 from llm_router.errors import NotFoundError
+from llm_router.footprint import footprint, recording
 from llm_router.models import Answer, Failure, FeedbackVerdict, Job, JobStatus, Lane, Spent
 from llm_router.ports import Clock, JobStore
+from llm_router.quantities import Quantities
 from llm_router.semantic_cache import Hit
 from llm_router.usage import UsageRecord
 
@@ -63,8 +66,14 @@ def answer_from_cache(
     )
 
 
-def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
-    """Return the one record that a finished job leaves."""
+def usage_record(job: Job, *, joined: bool = False, used: Quantities | None = None) -> UsageRecord:
+    """Return the one record that a finished job leaves; `used` is what its last worker used of the platform."""
+    record = _usage_record(job, joined=joined)
+    total = footprint(job, used or Quantities()) + recording(record)
+    return replace(record, **msgspec.structs.asdict(total))
+
+
+def _usage_record(job: Job, *, joined: bool) -> UsageRecord:
     answer, spent = job.answer, job.answer or job.failure
     finished_at_ms = job.finished_at_ms or job.created_at_ms
     return UsageRecord(
@@ -95,7 +104,7 @@ def usage_record(job: Job, *, joined: bool = False) -> UsageRecord:
 
 def feedback_record(job: Job, verdict: FeedbackVerdict, now_ms: int) -> UsageRecord:
     """Return the second record of a request: what was said of its answer, on the day it was said; it used nothing."""
-    answered = usage_record(job)
+    answered = _usage_record(job, joined=False)
     return UsageRecord(
         request_id=f"{job.job_id}#feedback",
         tenant=job.tenant,

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from llm_router.arms import DEFAULT_ARM, SHADOW_ARM
 from llm_router.classification.complexity import Complexity
+from llm_router.quantities import Quantities
 from llm_router.sampling import Sampling
 
 DEFAULT_TENANT: Final = "default"
@@ -140,10 +141,27 @@ class Spent(Struct, frozen=True, kw_only=True):
     busy_ms: int = 0
     """Time of the box."""
     actual_nano_usd: int = 0
+    used: Quantities = Quantities()
+    """What it took of the platform to ask them."""
 
     def __add__(self, other: "Spent") -> "Spent":
         """Return both together."""
-        return Spent(busy_ms=self.busy_ms + other.busy_ms, actual_nano_usd=self.actual_nano_usd + other.actual_nano_usd)
+        return Spent(
+            busy_ms=self.busy_ms + other.busy_ms,
+            actual_nano_usd=self.actual_nano_usd + other.actual_nano_usd,
+            used=self.used + other.used,
+        )
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who waits for a job that another function runs."""
+
+    since_ms: int
+    """Epoch milliseconds."""
+    waits_ms: int
+    """How long at most."""
+    memory_mb: int
+    """Of the function that looks for the job's end meanwhile."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -255,6 +273,10 @@ class Job(Struct, frozen=True, kw_only=True):
     """Whether the cloud answers it, and the box is not asked any more."""
     spent: Spent = Spent()
     """What models took in vain before it was escalated."""
+    used: Quantities = Quantities()
+    """What it took of the platform until it was stored."""
+    caller: Caller | None = None
+    """None where nobody waits for it."""
     started_at_ms: int | None = None
     partial_text: str = ""
     answer: Answer | None = None

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from llm_router.breaker import Breaker
 from llm_router.conversations import Conversations
@@ -12,14 +13,16 @@ from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelUnavailableError, StoreError
 from llm_router.fallback import cloud_target, is_cloud
 from llm_router.jobs import answer_from_cache, failed, succeeded, usage_record
-from llm_router.models import Conversation, Failure, Job, Source
+from llm_router.models import Caller, Conversation, Failure, Job, Source
 from llm_router.outlook import with_expectation
 from llm_router.planning import Planner, new_job
 from llm_router.ports import Classifier, Clock, Dispatch, JobStore, StatusStore
+from llm_router.quantities import Quantities
 from llm_router.request_bodies import ChatRequest
 from llm_router.requests import Requests
 from llm_router.routing import Router
 from llm_router.semantic_cache import Hit, Lookup, SemanticCache
+from llm_router.tally import Tally, unmetered
 
 
 class Pipeline(Struct, frozen=True, kw_only=True):
@@ -36,14 +39,28 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     statuses: StatusStore
     clock: Clock
     new_id: Callable[[], str]
+    tally: Tally = field(default_factory=unmetered)
+    """What this process uses of the platform."""
+    is_inline: bool = False
+    """Whether `dispatch` does the work itself, while the caller waits."""
 
     @property
     def requests(self) -> Requests:
         """What looks after the requests that this pipeline has accepted."""
         return Requests(self.jobs, self.dispatch, self.clock)
 
-    def submit(self, request: ChatRequest, *, tenant: str, source: Source, job_id: str | None = None) -> Job:
+    def submit(
+        self,
+        request: ChatRequest,
+        *,
+        tenant: str,
+        source: Source,
+        job_id: str | None = None,
+        wait_seconds: float = 0,
+    ) -> Job:
         """Accept a request and return its job as it stands now; the job gets `job_id`, or a new one.
+
+        `wait_seconds` is how long its caller will wait for the end of the job, at the expense of the function he calls.
 
         Raises:
             ConflictError: there is a job of this id, or another request of the conversation is on its way.
@@ -65,6 +82,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         job = new_job(request, plan, lookup, job_id=job_id, tenant=tenant, source=source, created_at_ms=created_at_ms)
         if lookup.hit is not None:
             return self._record(self._with_stored_answer(job, lookup.hit), plan.conversation)
+        if wait_seconds > 0 and not self.is_inline:
+            job = replace(job, caller=self._caller(created_at_ms + round(wait_seconds * 1000)))
         if not is_cloud(job.model) and not self._is_box_down(job):
             return self._start(with_expectation(job, self.statuses), lookup, plan.conversation, self.dispatch)
         answered = self._answer_of_the_cloud(job, request, plan.canonical)
@@ -74,6 +93,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
     def _start(self, job: Job, lookup: Lookup, conversation: Conversation | None, send: Dispatch) -> Job:
         """Store a job and have it run, unless an equal one is on its way: then it joins that one."""
+        job = replace(job, used=self._used(job))
         with self.conversations.claimed(conversation, job.job_id):
             leads = self.jobs.open(job)
         if leads:
@@ -130,12 +150,20 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
     def _record(self, finished: Job, conversation: Conversation | None) -> Job:
         with self.conversations.claimed(conversation, finished.job_id):
-            self.jobs.record(finished, usage_record(finished))
+            self.jobs.record(finished, usage_record(finished, used=self._used(finished)))
         return finished
+
+    def _used(self, job: Job) -> Quantities:
+        return self.tally.take() + Quantities(gateway_requests=int(job.source is Source.HTTP))
+
+    def _caller(self, until_ms: int) -> Caller:
+        now_ms = self.clock()
+        return Caller(since_ms=now_ms, waits_ms=max(0, until_ms - now_ms), memory_mb=self.tally.memory_mb)
 
     def _finish(self, job: Job) -> Job:
         """Write a job's end, and return it, or the job as a worker that was quicker has it."""
-        stands = job if self.jobs.finish(job, usage_record(job)) else self.jobs.get(job.job_id)
+        usage = usage_record(replace(job, caller=None), used=self.tally.take())
+        stands = job if self.jobs.finish(job, usage) else self.jobs.get(job.job_id)
         if stands.status.finished:
             self.requests.pass_on(stands)
         return stands

@@ -1,7 +1,7 @@
 """List prices of models: what a token costs, where, and since when; the file keeps every price there was."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
@@ -93,18 +93,18 @@ def problems(book: PriceBook) -> list[str]:
     for each in book.prices:
         histories[each.model].append(each)
     return [
-        *_of_sources(book),
+        *of_sources(book.sources, {each.source for each in book.prices}),
         *(problem for each in book.prices for problem in _of_price(each, book)),
         *(problem for model, history in histories.items() for problem in _of_history(model, history)),
     ]
 
 
-def _of_sources(book: PriceBook) -> Iterator[str]:
-    cited = {each.source for each in book.prices}
-    for name, source in book.sources.items():
+def of_sources(sources: Mapping[str, PriceSource], cited: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with the sources of prices."""
+    for name, source in sources.items():
         if not source.url.startswith("https://"):
             yield f"source {name}: has no address"
-        if not _is_day(source.retrieved):
+        if not is_day(source.retrieved):
             yield f"source {name}: {source.retrieved!r} is not a day"
         if name not in cited:
             yield f"source {name}: no price is from there"
@@ -118,7 +118,7 @@ def _of_price(price: ListPrice, book: PriceBook) -> Iterator[str]:
         yield f"{name}: the provider {price.provider!r} is not listed"
     if price.source not in book.sources:
         yield f"{name}: the source {price.source!r} is not listed"
-    if price.effective_from is not None and not _is_day(price.effective_from):
+    if price.effective_from is not None and not is_day(price.effective_from):
         yield f"{name}: that is not a day"
     if not all(amount.is_finite() and amount > 0 for amount in amounts):
         yield f"{name}: an amount is not positive"
@@ -134,7 +134,8 @@ def _of_history(model: str, history: list[ListPrice]) -> Iterator[str]:
         yield f"{model}: its prices do not follow each other by their days"
 
 
-def _is_day(text: str) -> bool:
+def is_day(text: str) -> bool:
+    """Whether a text is a day, `YYYY-MM-DD`."""
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:

@@ -14,6 +14,7 @@ from llm_router import latencies
 from llm_router.arms import SHADOW_ARM
 from llm_router.models import JobStatus
 from llm_router.ports import TRANSACTION_ACTIONS, RollupStore
+from llm_router.quantities import QUANTITIES
 from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 
 REFUSED: Final = "refused_"
@@ -41,7 +42,7 @@ def counters(record: UsageRecord) -> dict[str, int]:
     if record.verdict is not None:
         return {f"{record.verdict}_{record.tier or 'generated'}_reports": 1}
     if record.arm == SHADOW_ARM:
-        return _without_zeros(_of_shadow(record))
+        return _without_zeros(_of_shadow(record) | _quantities(record))
     added = {
         "requests": 1,
         f"{record.status}_requests": 1,
@@ -60,7 +61,7 @@ def counters(record: UsageRecord) -> dict[str, int]:
         added["hit_baseline_nano_usd"] = record.baseline_nano_usd
     elif record.refusal is not None:
         added[f"{REFUSED}{record.refusal}"] = 1
-    return _without_zeros(added)
+    return _without_zeros(added | _quantities(record))
 
 
 def row_keys(record: UsageRecord) -> tuple[RowKey, ...]:
@@ -139,6 +140,10 @@ def _of_shadow(record: UsageRecord) -> dict[str, int]:
         "shadow_input_tokens": record.input_tokens,
         "shadow_output_tokens": record.output_tokens,
     }
+
+
+def _quantities(record: UsageRecord) -> dict[str, int]:
+    return {name: getattr(record, name) for name in QUANTITIES}
 
 
 def _without_zeros(counted: Mapping[str, int]) -> dict[str, int]:

@@ -30,6 +30,11 @@ def on_lambda(environ: Mapping[str, str]) -> bool:
     return "AWS_LAMBDA_INITIALIZATION_TYPE" in environ
 
 
+def memory_mb(environ: Mapping[str, str]) -> int:
+    """Return the memory of this Lambda environment; 0 outside Lambda, where none is paid for."""
+    return int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Base: a field `cache_table` is read from `CACHE_TABLE`, without white space around it; empty counts as absent."""

@@ -7,9 +7,10 @@ from msgspec import Struct
 from llm_router.arms import DEFAULT_ARM
 from llm_router.classification.complexity import Complexity
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
+from llm_router.quantities import Quantities
 
 
-class UsageRecord(Struct, frozen=True, kw_only=True):
+class UsageRecord(Quantities, frozen=True, kw_only=True, omit_defaults=False):
     """What one finished request used, or what its caller said of it: no prompt and no answer in it. Append-only."""
 
     request_id: str
