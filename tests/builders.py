@@ -12,6 +12,7 @@ from llm_router.classification import Complexity
 from llm_router.costs import Costs
 from llm_router.feedback import Feedback
 from llm_router.inference import InferenceRunner
+from llm_router.keys import ApiKey, Role
 from llm_router.metering import BoxMeter
 from llm_router.models import Answer, CacheTier, FeedbackVerdict, Generation, Job, JobStatus, Source
 from llm_router.prompt import canonicalise, entry_id
@@ -152,6 +153,12 @@ def make_feedback(request_id: str = "req_1", **fields: Any) -> Feedback:
         "recorded_at_ms": NOW_MS,
     }
     return Feedback(**usual | fields)
+
+
+def make_key(key_id: str = "key_5f0c2ba91d3e", **fields: Any) -> ApiKey:
+    """Return a user's key that does not expire."""
+    usual: dict[str, Any] = {"key_id": key_id, "tenant": "default", "role": Role.USER, "created_at_ms": NOW_MS}
+    return ApiKey(**usual | fields)
 
 
 def make_request(message: str = "What is Python?", **fields: Any) -> ChatRequest:

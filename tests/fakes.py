@@ -17,6 +17,7 @@ from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, Rout
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
 from llm_router.jobs import is_set_aside, utc_day
+from llm_router.keys import ApiKey, KeyRecord
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, Lane, ModelCall
 from llm_router.ports import (
     TRANSACTION_ACTIONS,
@@ -29,6 +30,7 @@ from llm_router.ports import (
     FeedbackStore,
     IdempotencyStore,
     JobStore,
+    KeyStore,
     LanguageModel,
     RollupStore,
     StatusStore,
@@ -566,6 +568,48 @@ class FakeIdempotencyStore:
         return owner
 
 
+class FakeKeyStore:
+    """KeyStore in dictionaries; `broken` makes every method fail."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self._keys: dict[str, ApiKey] = {}
+        self._records: dict[str, KeyRecord] = {}
+
+    def find(self, key_hash: str) -> ApiKey | None:
+        """Return the key that a secret with this hash stands for, valid or not."""
+        self._check()
+        return self._keys.get(key_hash)
+
+    def get(self, key_id: str) -> KeyRecord:
+        """Return what is known of a key."""
+        self._check()
+        if key_id not in self._records:
+            raise NotFoundError("no such key")
+        return self._records[key_id]
+
+    def records(self) -> Sequence[KeyRecord]:
+        """Return all keys by their ids."""
+        self._check()
+        return [self._records[key_id] for key_id in sorted(self._records)]
+
+    def write(self, record: KeyRecord, before: KeyRecord | None = None) -> bool:
+        """Write a key and its secrets, and remove the secrets that it had before."""
+        self._check()
+        stored = self._records.get(record.key.key_id)
+        if (stored and stored.version) != (before and before.version):
+            return False
+        for key_hash in before.holders() if before else ():
+            self._keys.pop(key_hash, None)
+        self._keys |= record.holders()
+        self._records[record.key.key_id] = record
+        return True
+
+    def _check(self) -> None:
+        if self.broken:
+            raise StoreError("reading a key failed")
+
+
 class FakeConversationStore:
     """ConversationStore in a dictionary; `broken` names the methods that fail."""
 
@@ -770,6 +814,7 @@ if TYPE_CHECKING:
         type[JobStore],
         type[BatchStore],
         type[IdempotencyStore],
+        type[KeyStore],
         type[ConversationStore],
         type[LanguageModel],
         type[RollupStore],
@@ -782,6 +827,7 @@ if TYPE_CHECKING:
         FakeJobStore,
         FakeBatchStore,
         FakeIdempotencyStore,
+        FakeKeyStore,
         FakeConversationStore,
         FakeModel,
         FakeRollupStore,

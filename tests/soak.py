@@ -18,6 +18,7 @@ import httpx
 from infra.local.ollama_exchange import Behaviour, Fault
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.twin import Twin
+from tests.keyed import keyed_client
 
 CALLERS: Final = 20
 PATIENCE_SECONDS: Final = 240
@@ -187,11 +188,12 @@ def soak(twin: Twin, box: OllamaStandIn, *, count: int, kills: int, seed: int) -
     asks = plan(count, kills=kills, seed=seed)
     box.next_behaviours.extend(behaviours(count * 3, seed=seed))
     started = time.monotonic()
-    with httpx.Client(base_url=twin.url, timeout=40) as http, ThreadPoolExecutor(CALLERS) as pool:
+    with keyed_client(twin) as http, ThreadPoolExecutor(CALLERS) as pool:
         caller = _Caller(twin, http)
         outcomes = list(pool.map(caller.ask, asks))
-    seconds = time.monotonic() - started
-    records = _items(twin, "UsageTable")
+        seconds = time.monotonic() - started
+        records = _items(twin, "UsageTable")
+        summary = _summary(http, requests=len(records))
     jobs = _items(twin, "JobTable")
     flights = [item for item in jobs if item["job_id"]["S"].startswith("flight#")]
     return Report(
@@ -200,7 +202,7 @@ def soak(twin: Twin, box: OllamaStandIn, *, count: int, kills: int, seed: int) -
         jobs=[item for item in jobs if "status" in item],
         flights=len(flights),
         records=records,
-        summary=_summary(twin, requests=len(records)),
+        summary=summary,
         calls=len(box.calls),
         kills=len(caller.kills),
         seconds=seconds,
@@ -260,11 +262,11 @@ def _items(twin: Twin, table: str) -> list[dict[str, Any]]:
     return [item for page in pages for item in page["Items"]]
 
 
-def _summary(twin: Twin, *, requests: int) -> dict[str, Any]:
+def _summary(http: httpx.Client, *, requests: int) -> dict[str, Any]:
     # Twin.drain cannot tell: the message of a killed worker stays hidden for its visibility timeout.
     give_up = time.monotonic() + 30
     while True:
-        body: dict[str, Any] = httpx.get(f"{twin.url}/api/v1/analytics/summary", params={"days": 2}, timeout=40).json()
+        body: dict[str, Any] = http.get("/api/v1/analytics/summary", params={"days": 2}).json()
         if body["total_requests"] >= requests:
             return body
         if time.monotonic() > give_up:

@@ -10,6 +10,7 @@ from analytics.queries import PERIOD_PARAMETERS, Caller, ReportQuery, parse_quer
 from analytics.reading import Reader
 from analytics.reports import Reports
 from llm_router import api, bootstrap
+from llm_router.keys import Role
 from llm_router.prices import price_book
 from llm_router.settings import AnalyticsSettings, environment
 
@@ -50,5 +51,5 @@ def asked(event: Mapping[str, Any], known: frozenset[str] = PERIOD_PARAMETERS) -
         InvalidRequestError: a parameter is not known, or breaks its rule.
         ForbiddenError: only an admin may ask that.
     """
-    caller = Caller(api.tenant_of(event), is_admin=api.role_of(event) == api.ADMIN)
+    caller = Caller(api.tenant_of(event), is_admin=api.role_of(event) is Role.ADMIN)
     return parse_query(event.get("queryStringParameters") or {}, caller, bootstrap.now_ms(), known)

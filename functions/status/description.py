@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import msgspec
 
-from llm_router.responses import ErrorBody
 from status.field_meanings import field_meanings
 from status.operations import OPERATIONS, Operation
 
@@ -18,7 +17,8 @@ _MEANING: Final = {
     200: "Done.",
     202: "Accepted and not ready yet; `Location` says where to ask again, and `Retry-After` when.",
     400: "The body is not JSON in UTF-8.",
-    403: "Your role does not allow it; `field` names what.",
+    401: "There is no `Authorization` header; the gateway says so.",
+    403: "The key is wrong, expired or revoked, which the gateway says; or it may not do this.",
     404: "Unknown, expired, or somebody else's.",
     409: "The state of the request forbids it.",
     413: "The body is too large.",
@@ -29,6 +29,8 @@ _MEANING: Final = {
     504: "The model did not answer in time.",
 }
 _JSON: Final = "application/json"
+_FIRST_ERROR: Final = 400
+_KEY: Final = {"type": "http", "scheme": "bearer", "description": "An API key: `llmr_` and 43 characters."}
 _REF: Final = "#/components/schemas/{name}"
 
 
@@ -36,12 +38,12 @@ _REF: Final = "#/components/schemas/{name}"
 def openapi() -> dict[str, Any]:
     """Return the whole document."""
     kinds = [operation.body for operation in OPERATIONS if operation.body is not None]
-    kinds += [kind for operation in OPERATIONS for bodies in operation.responses.values() for kind in bodies]
-    schemas, components = msgspec.json.schema_components([*kinds, ErrorBody], ref_template=_REF)
-    for name, meanings in field_meanings([*kinds, ErrorBody]).items():
+    kinds += [kind for operation in OPERATIONS for bodies in operation.answers.values() for kind in bodies]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    for name, meanings in field_meanings(kinds).items():
         for field, meaning in meanings.items():
             components[name]["properties"].get(field, {}).setdefault("description", meaning)
-    by_kind = dict(zip((str(kind) for kind in [*kinds, ErrorBody]), schemas, strict=True))
+    by_kind = dict(zip(map(str, kinds), schemas, strict=True))
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _describe(operation, by_kind)
@@ -49,7 +51,8 @@ def openapi() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Serverless LLM router", "version": API_VERSION},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"key": _KEY}},
+        "security": [{"key": []}],
     }
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))  # defaults of fields may be tuples
     return plain
@@ -81,11 +84,13 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
             str(status): {"description": (_MEANING | operation.meanings)[status]}
             | _content(
                 [schemas[str(kind)] for kind in kinds],
-                *((_JSON,) if kinds == (ErrorBody,) else (operation.media_type, *operation.text_types)),
+                *((_JSON,) if status >= _FIRST_ERROR else (operation.media_type, *operation.text_types)),
             )
-            for status, kinds in sorted((operation.responses | dict.fromkeys(operation.errors, (ErrorBody,))).items())
+            for status, kinds in sorted(operation.answers.items())
         },
     }
+    if operation.is_open:
+        described["security"] = []
     if operation.body is not None:
         content = _content([schemas[str(operation.body)]])
         content["content"][_JSON]["example"] = operation.example

@@ -14,7 +14,7 @@ from llm_router.cache_responses import (
 from llm_router.grading_responses import ClassifyManyResponse, ClassifyResponse
 from llm_router.report_responses import CacheStatsResponse, CostsResponse, DailyResponse, SummaryResponse
 from llm_router.request_bodies import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
-from llm_router.responses import ChatResponse, PendingResponse
+from llm_router.responses import ChatResponse, ErrorBody, GatewayMessage, PendingResponse
 from status.catalogue import ModelsResponse
 from status.health import HealthResponse
 from status.report_parameters import BY, PERIOD
@@ -41,6 +41,14 @@ class Operation(Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
     meanings: dict[int, str] = {}
     """Of statuses that mean something of their own here."""
+    is_open: bool = False
+    """Whether it needs no key."""
+
+    @property
+    def answers(self) -> dict[int, tuple[Any, ...]]:
+        """Return the bodies by status, errors and what the gateway answers to a bad key with them."""
+        refusals = {} if self.is_open else {401: (GatewayMessage,), 403: (GatewayMessage, ErrorBody)}
+        return refusals | self.responses | dict.fromkeys(self.errors, (ErrorBody,))
 
 
 _JOB_ID: Final = {
@@ -211,6 +219,7 @@ OPERATIONS: Final = (
         path="/health",
         summary="Whether the router can answer, part by part",
         responses={200: (HealthResponse,), 503: (HealthResponse,)},
+        is_open=True,
         meanings={200: "New questions can be answered.", 503: "New questions cannot be answered; `parts` says why."},
     ),
     Operation(
@@ -220,12 +229,19 @@ OPERATIONS: Final = (
         responses={200: (ModelsResponse,)},
         errors=(503,),
     ),
-    Operation(method="get", path="/openapi.json", summary="This description", responses={200: (dict[str, Any],)}),
+    Operation(
+        method="get",
+        path="/openapi.json",
+        summary="This description",
+        responses={200: (dict[str, Any],)},
+        is_open=True,
+    ),
     Operation(
         method="get",
         path="/docs",
         summary="This description, to read and try",
         responses={200: (str,)},
         media_type="text/html",
+        is_open=True,
     ),
 )

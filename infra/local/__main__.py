@@ -15,6 +15,7 @@ from typing import Final
 from rich.console import Console
 
 from infra.local import demo
+from infra.local.dev_key import add_key, bearer, curl_line
 from infra.local.http_api import PortError, listen
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.shell import Choice, missing_models, pull_command
@@ -79,11 +80,13 @@ def _serve(arguments: argparse.Namespace, choice: Choice, ollama_url: str, log: 
             log=lines,
         ) as twin,
     ):
-        demo.run(twin.url, out)
+        key = add_key(twin, choice.dev_key)
+        demo.run(twin.url, out, bearer(key))
         if arguments.once:
             _point_at(log, out)
             return
         _say(out, f"API  {twin.url}/api/v1/chat\ndocs {twin.url}/docs\nlog  {os.path.relpath(log)}")
+        _say(out, f"the key of this run, an administrator's:\n  export ROUTER_KEY={key}\n  {curl_line(twin.url)}")
         _say(out, "serving until Ctrl-C; what is stored is gone after that")
         threading.Event().wait()
 

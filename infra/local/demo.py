@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -54,13 +54,13 @@ def console() -> Console:
     return plain if plain.is_terminal or "COLUMNS" in os.environ else Console(width=_PIPED_WIDTH)
 
 
-def run(url: str, out: Console) -> None:
-    """Send the prompts, print one table of answers and the summary the stream aggregation came to.
+def run(url: str, out: Console, headers: Mapping[str, str]) -> None:
+    """Send the prompts with these headers, print a table of answers and the summary the stream aggregation came to.
 
     Raises:
         DemoError: a prompt was not answered, or the summary does not count every prompt.
     """
-    with httpx.Client(base_url=url, timeout=httpx.Timeout(35), trust_env=False) as client:
+    with httpx.Client(base_url=url, timeout=httpx.Timeout(35), headers=headers, trust_env=False) as client:
         before = _summary(client)
         answers = []
         for number, prompt in enumerate(PROMPTS, start=1):

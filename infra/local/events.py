@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from infra.local.authorizers import Authorizers
 from infra.local.filters import parse_filters
 from infra.local.intrinsics import TemplateError
 from infra.local.resources import Event, QueueEvent, Route, ScheduleEvent, StreamEvent
@@ -14,7 +15,9 @@ _UNIT_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _DEFAULT_CONCURRENCY: Final = 5
 
 
-def read_event(function: str, name: str, kind: str, properties: Mapping[str, Any]) -> Event | None:
+def read_event(
+    function: str, name: str, kind: str, properties: Mapping[str, Any], authorizers: Authorizers
+) -> Event | None:
     """Read one resolved event of a function; None when it is switched off.
 
     Raises:
@@ -27,14 +30,13 @@ def read_event(function: str, name: str, kind: str, properties: Mapping[str, Any
     if not properties.get("Enabled", True) or properties.get("State", "ENABLED") == "DISABLED":
         return None
     try:
-        return _READERS[kind](function, name, properties)
+        event = _READERS[kind](function, name, properties)
+        return authorizers.protect(event, name, properties.get("Auth", {})) if isinstance(event, Route) else event
     except KeyError as error:
         raise TemplateError(f"{function}.{name}: {error.args[0]} is missing") from error
 
 
 def _route(function: str, name: str, properties: Mapping[str, Any]) -> Route:
-    if properties.get("Auth", {}).get("Authorizer", "NONE") != "NONE":
-        raise TemplateError(f"{function}.{name}: the twin does not run authorizers")
     if str(properties.get("PayloadFormatVersion", "2.0")) != "2.0":
         raise TemplateError(f"{function}.{name}: the twin speaks payload format 2.0")
     return Route(function, properties["Method"].upper(), properties["Path"])

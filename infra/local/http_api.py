@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from infra.local.functions import InvokeResult, PayloadTooLargeError
+from infra.local.gate import AUTHORIZER_TIMEOUT_SECONDS, Gate, RefusedError
 from infra.local.http_event import MalformedAnswerError, build_event, build_response
 from infra.local.resources import Route
 
@@ -89,6 +90,7 @@ class HttpApi:
         routes: The routes of the template.
         invoke: Invokes a function by logical id; it may block.
         integration_timeout_seconds: What a caller waits at most; the function itself goes on.
+        authorizer_ttl_seconds: How long what authorizers say is remembered, instead of what they are declared with.
     """
 
     def __init__(
@@ -97,7 +99,9 @@ class HttpApi:
         invoke: InvokeFunction,
         *,
         integration_timeout_seconds: float = INTEGRATION_TIMEOUT_SECONDS,
+        authorizer_ttl_seconds: float | None = None,
     ) -> None:
+        self._gate = Gate(invoke, ttl_seconds=authorizer_ttl_seconds)
         self._router = Router(routes)
         self._invoke = invoke
         self._timeout_seconds = integration_timeout_seconds
@@ -128,7 +132,22 @@ class HttpApi:
         event = build_event(
             request, body, route=route, path_parameters=parameters, request_id=request_id, now=datetime.now(UTC)
         )
-        return await self._integrate(route.function, event)
+        try:
+            return await self._integrate(route.function, await self._admit(route, event))
+        except RefusedError as error:
+            return _error(error.status, error.status.phrase)
+
+    async def _admit(self, route: Route, event: dict[str, Any]) -> dict[str, Any]:
+        if route.authorizer is None:
+            return event
+        identity = self._gate.identity(route.authorizer, event)
+        admission = asyncio.get_running_loop().run_in_executor(
+            self._executor, self._gate.admit, route.authorizer, route, identity, event
+        )
+        try:
+            return await asyncio.wait_for(asyncio.shield(admission), AUTHORIZER_TIMEOUT_SECONDS)
+        except TimeoutError:
+            raise RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR) from None
 
     async def _integrate(self, function: str, event: dict[str, Any]) -> Response:
         loop = asyncio.get_running_loop()

@@ -71,12 +71,22 @@ class Queue:
 
 
 @dataclass(frozen=True)
+class Authorizer:
+    """A Lambda authorizer of the HTTP API; `headers` are what it is asked about, and what its answer is kept for."""
+
+    function: str
+    headers: Sequence[str]
+    result_ttl_seconds: float
+
+
+@dataclass(frozen=True)
 class Route:
     """One route of the HTTP API; `method` is upper case or `ANY`."""
 
     function: str
     method: str
     path: str
+    authorizer: Authorizer | None = None
 
     @property
     def key(self) -> str:

@@ -10,8 +10,9 @@ import httpx
 from llm_router.box import PROVIDER_PREFIX, BoxState
 from llm_router.costs import Costs
 from llm_router.errors import ConfigError
+from llm_router.keys import has_key_shape
 from llm_router.routing import Router
-from llm_router.settings import ChatSettings, ProbeSettings
+from llm_router.settings import AuthorizeSettings, ChatSettings, ProbeSettings
 from llm_router.validation import in_words
 
 DEFAULT_OLLAMA_URL: Final = "http://localhost:11434"
@@ -35,10 +36,13 @@ SETTINGS: Final = (
     "PRELOAD_MODELS",
     "CLASSIFIER",
     "ROUTING_BIAS",
+    "AUTH_MODE",
 )
 """What README documents; everything else that the functions read is for the template to say."""
 CLOUD_API_KEY: Final = "CLOUD_API_KEY"
 """The key itself, which goes into the twin's Secrets Manager and to no function."""
+DEV_KEY: Final = "ROUTER_DEV_KEY"
+"""The key that the twin is to know from the start, where it should be the same each time."""
 _CLOUD_PARAMETERS: Final = {
     "CLOUD_MODEL": "CloudModel",
     "CLOUD_BASE_URL": "CloudBaseUrl",
@@ -49,7 +53,7 @@ _KEPT_AS: Final = "cloud-api-key"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ShellSettings(ChatSettings, ProbeSettings):
+class _ShellSettings(ChatSettings, ProbeSettings, AuthorizeSettings):
     """Everything that `SETTINGS` names."""
 
 
@@ -71,6 +75,8 @@ class Choice:
     """Parameters that differ from the template's."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     """What the twin's Secrets Manager is to hold, by name."""
+    dev_key: str | None = None
+    """The key that the twin is to know; None for a random one."""
 
     @classmethod
     def of(cls, environ: Mapping[str, str], today: str) -> "Choice":
@@ -85,6 +91,9 @@ class Choice:
             given.setdefault("CLOUD_API_KEY_SECRET", _KEPT_AS)
         elif not given.keys().isdisjoint(_CLOUD_PARAMETERS):
             raise ConfigError([f"{CLOUD_API_KEY}: is required where a part of the cloud is set"])
+        dev_key = environ.get(DEV_KEY) or None
+        if dev_key is not None and not has_key_shape(dev_key):
+            raise ConfigError([f"{DEV_KEY}: must be llmr_ and 43 of A-Z, a-z, 0-9 and _ -"])
         url = ollama_url(given.pop("OLLAMA_BASE_URL", DEFAULT_OLLAMA_URL))
         try:
             parsed = _ShellSettings.from_env(_GIVEN_BY_TEMPLATE | given)
@@ -99,6 +108,7 @@ class Choice:
             models=tuple(dict.fromkeys(model.removeprefix(PROVIDER_PREFIX) for model in local)),
             parameters={_CLOUD_PARAMETERS[name]: given[name] for name in given if name in _CLOUD_PARAMETERS},
             secrets={given["CLOUD_API_KEY_SECRET"]: key} if key else {},
+            dev_key=dev_key,
         )
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from infra.local.authorizers import Authorizers
 from infra.local.events import read_event
 from infra.local.intrinsics import TemplateError, as_text, load_yaml
 from infra.local.naming import (
     FUNCTION_TYPE,
-    HTTP_API_TYPE,
     LAYER_TYPE,
     QUEUE_TYPE,
     TABLE_TYPE,
@@ -65,14 +65,15 @@ def load_template(
     """
     document = load_yaml(path)
     common = document.get("Globals", {})
+    stack = name_resources(document, endpoint_url=endpoint_url, parameters=parameters or {})
     reader = _Reader(
         folder=path.parent.resolve(),
         build_dir=(build_dir or path.parent / ".build" / "layers").resolve(),
-        stack=name_resources(document, endpoint_url=endpoint_url, parameters=parameters or {}),
+        stack=stack,
+        authorizers=Authorizers.read(stack, common.get("HttpApi", {})),
         common=common.get("Function", {}),
         overrides=environment_overrides or {},
     )
-    _refuse_authorizers([common.get("HttpApi", {}), *map(reader.stack.properties, reader.stack.of_type(HTTP_API_TYPE))])
     template = reader.read()
     _check_overrides(template.functions.values(), environment_overrides or {})
     _check_visibility(template)
@@ -86,6 +87,7 @@ class _Reader:
     folder: Path
     build_dir: Path
     stack: Stack
+    authorizers: Authorizers
     common: Mapping[str, Any]
     overrides: Mapping[str, str]
 
@@ -165,14 +167,8 @@ class _Reader:
     def _events(self, function: str) -> Iterator[Event]:
         for name, event in self.stack.properties(function).get("Events", {}).items():
             properties = self.stack.resolver.resolve(event.get("Properties", {}))
-            if (read := read_event(function, name, event["Type"], properties)) is not None:
+            if (read := read_event(function, name, event["Type"], properties, self.authorizers)) is not None:
                 yield read
-
-
-def _refuse_authorizers(apis: Iterable[Mapping[str, Any]]) -> None:
-    """An API that must not be open is not opened in silence."""
-    if any(api.get("Auth", {}).get("DefaultAuthorizer") for api in apis):
-        raise TemplateError("the twin does not run authorizers")
 
 
 def _check_overrides(functions: Iterable[Function], overrides: Mapping[str, str]) -> None:

@@ -55,6 +55,7 @@ class Twin:
         log: Where functions and event sources write, each line with its origin in front.
         build_dir: Where makefile layers are built; `.build/layers` beside the template by default.
         integration_timeout_seconds: What an HTTP caller waits at most; 30 s on AWS.
+        authorizer_ttl_seconds: How long what authorizers say is remembered, instead of what the template says.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Twin:
         log: TextIO = sys.stderr,
         build_dir: Path | None = None,
         integration_timeout_seconds: float = INTEGRATION_TIMEOUT_SECONDS,
+        authorizer_ttl_seconds: float | None = None,
     ) -> None:
         self._port = port
         self._load = functools.partial(
@@ -82,6 +84,7 @@ class Twin:
         self._max_environments = max_environments
         self._log = log
         self._integration_timeout_seconds = integration_timeout_seconds
+        self._authorizer_ttl_seconds = authorizer_ttl_seconds
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
@@ -150,7 +153,10 @@ class Twin:
         self._pools = self._make_pools(Path(exits.enter_context(TemporaryDirectory(prefix="runtime-"))))
         self._sources = tuple(self._make_sources())
         api = HttpApi(
-            self.template.events_of(Route), self.invoke, integration_timeout_seconds=self._integration_timeout_seconds
+            self.template.events_of(Route),
+            self.invoke,
+            integration_timeout_seconds=self._integration_timeout_seconds,
+            authorizer_ttl_seconds=self._authorizer_ttl_seconds,
         )
         server = HttpServer(api, listener)
         self.url = server.url

@@ -74,16 +74,27 @@ def test_operation_ids() -> None:
 
 
 def test_errors_have_the_one_shape() -> None:
-    """Every documented error has the one shape, but for health, whose 503 is a report."""
+    """Every documented error has the one shape, but for health, whose 503 is a report, and the gateway's own words."""
     shapes = {
         (name, status): response["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         for name, operation in operations()
         for status, response in operation["responses"].items()
-        if int(status) >= 400
+        if int(status) >= 400 and status not in {"401", "403"}
     }
 
     assert "HealthResponse" == shapes.pop(("GET /health", "503"))
     assert {"ErrorBody"} == set(shapes.values())
+
+
+def test_what_needs_a_key_says_so() -> None:
+    """The description and the template agree about what is open; the rest documents what a bad key is answered with."""
+    guarded = {route.key for route in TEMPLATE.events_of(Route) if route.authorizer is not None}
+    described = {name for name, operation in operations() if "security" not in operation}
+    refusing = {name for name, operation in operations() if {"401", "403"} <= operation["responses"].keys()}
+
+    assert guarded - {"ANY /{proxy+}"} == described == refusing
+    assert "ANY /{proxy+}" in guarded
+    assert [{"key": []}] == openapi()["security"]
 
 
 def test_body_errors_are_documented() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from infer.app import MAX_RECEIVES
 from infra.local.intrinsics import Intrinsic, Resolver
-from infra.local.resources import StreamEvent
+from infra.local.resources import Route, StreamEvent
 from infra.local.template import load_template
 from llm_router import bootstrap
 from llm_router.adapters.job_items import SET_ASIDE_TTL_SECONDS
@@ -248,9 +248,9 @@ def test_tables(name: str) -> None:
 
 @each_table
 def test_money_is_kept(name: str) -> None:
-    """The tables that money is counted in can be restored, and outlive the stack; the others do not."""
+    """The tables of money and of keys can be restored, and outlive the stack; the others do not."""
     table, resource = TABLES[name], DOCUMENT["Resources"][name]
-    precious = name in {"UsageTable", "RollupTable"}
+    precious = name in {"KeyTable", "UsageTable", "RollupTable"}
 
     assert precious is table.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled", False)
     assert ("Retain" if precious else "Delete") == resource["DeletionPolicy"] == resource["UpdateReplacePolicy"]
@@ -260,6 +260,23 @@ def test_routes_have_payload_two() -> None:
     """Every route speaks payload format 2.0 through the one API."""
     for _, source in events("HttpApi"):
         assert ("2.0", "HttpApi") == (source["PayloadFormatVersion"], target(source["ApiId"]))
+
+
+def test_open_routes() -> None:
+    """Nothing is open but what shows no data; whatever a new route is, it needs a key."""
+    open_routes = {route.key for route in TEMPLATE.events_of(Route) if route.authorizer is None}
+
+    assert {"GET /health", "GET /openapi.json", "GET /docs"} == open_routes
+
+
+def test_authorizer() -> None:
+    """A key is looked up anew after a minute at most, and is all that the authorizer's answer depends on."""
+    (authorizer,) = {route.authorizer for route in TEMPLATE.events_of(Route)} - {None}
+    assert authorizer is not None
+
+    assert ("AuthorizeFunction", ("authorization",)) == (authorizer.function, authorizer.headers)
+    assert 0 < authorizer.result_ttl_seconds <= 60
+    assert FUNCTIONS["AuthorizeFunction"]["Timeout"] <= 10
 
 
 def test_sample_events() -> None:
@@ -274,6 +291,7 @@ def test_sample_events() -> None:
         "analytics-daily",
         "analytics-summary",
         "anything-else",
+        "authorize",
         "cache-clear",
         "cache-evict",
         "cache-lookup",
@@ -293,4 +311,4 @@ def test_sample_events() -> None:
         "probe",
         "request",
     ] == samples
-    assert len(triggers) + 1 == len(samples)  # a direct invoke needs no trigger
+    assert len(triggers) + 2 == len(samples)  # a direct invoke needs no trigger, and the authorizer is the gateway's

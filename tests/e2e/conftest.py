@@ -9,6 +9,7 @@ import pytest
 
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.twin import Twin
+from tests.keyed import keyed_client
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 
@@ -76,6 +77,6 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Router]:
         log,
         OllamaStandIn() as box,
         Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url}, log=log) as twin,
-        httpx.Client(base_url=twin.url, timeout=40) as http,
+        keyed_client(twin) as http,
     ):
         yield Router(twin, http, box)

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from infra.local.ollama_stand_in import OllamaStandIn
@@ -12,6 +11,7 @@ from infra.local.twin import Twin
 from llm_router.arms import Arm, chosen, unit_of
 from llm_router.classification import Complexity
 from tests.e2e.conftest import TEMPLATE, Router
+from tests.keyed import keyed_client
 
 TINY, LLAMA = "ollama/tinyllama", "ollama/llama3.2"
 ARMS = (
@@ -31,7 +31,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Router]:
         (tmp_path_factory.mktemp("twin") / "functions.log").open("w") as log,
         OllamaStandIn() as box,
         Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url, "ROUTING_ARMS": arms}, log=log) as twin,
-        httpx.Client(base_url=twin.url, timeout=40) as http,
+        keyed_client(twin) as http,
     ):
         yield Router(twin, http, box)
 

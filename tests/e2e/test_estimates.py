@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from infra.local.ollama_exchange import Behaviour
@@ -14,6 +13,7 @@ from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.estimates import Pace
 from tests.builders import TINY
 from tests.e2e.conftest import TEMPLATE, Router
+from tests.keyed import keyed_client
 
 SLOW = Pace(model=TINY, prompt_tokens_per_second=100, output_tokens_per_second=0.5, output_tokens=100)
 """Over three minutes for an answer: longer than anybody may wait."""
@@ -28,7 +28,7 @@ def router(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Router]:
         (tmp_path / "functions.log").open("w") as log,
         OllamaStandIn() as box,
         Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url, **settings}, log=log) as twin,
-        httpx.Client(base_url=twin.url, timeout=40) as http,
+        keyed_client(twin) as http,
     ):
         yield Router(twin, http, box)
 

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 
 from infra.local import openai_exchange as cloud_side
@@ -15,6 +14,7 @@ from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.openai_stand_in import OpenAIStandIn
 from infra.local.twin import Twin
 from tests.e2e.conftest import TEMPLATE, Router
+from tests.keyed import keyed_client
 from tests.loading import load_event
 
 KEY = "sk-of-the-cloud"
@@ -74,7 +74,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             secrets={"the-cloud-s-key": KEY},
             log=log,
         ) as twin,
-        httpx.Client(base_url=twin.url, timeout=40) as http,
+        keyed_client(twin) as http,
     ):
         yield Stack(twin, http, box, cloud)
 

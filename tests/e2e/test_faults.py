@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from infra.local.ollama_exchange import Behaviour, Fault
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.twin import Twin
 from tests.e2e.conftest import Router
+from tests.keyed import keyed_client
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +86,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Router]:
         (folder / "functions.log").open("w") as log,
         OllamaStandIn(models=("tinyllama",)) as box,
         Twin(folder / "template.yaml", environment_overrides={"OLLAMA_BASE_URL": box.base_url}, log=log) as twin,
-        httpx.Client(base_url=twin.url, timeout=40) as http,
+        keyed_client(twin) as http,
     ):
         yield Router(twin, http, box)
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from infra.local.ollama_exchange import Behaviour
@@ -13,6 +12,7 @@ from infra.local.twin import Twin
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.estimates import Pace
 from tests.e2e.conftest import TEMPLATE, Router
+from tests.keyed import keyed_client
 
 TINY, LLAMA = "ollama/tinyllama", "ollama/llama3.2"
 THINGS = ("anvil", "bellows", "chisel", "dibber", "etching", "flute", "gong", "hoe", "inkwell", "jug", "kiln", "loom")
@@ -25,7 +25,7 @@ def router(tmp_path: Path) -> Iterator[Router]:
         (tmp_path / "functions.log").open("w") as log,
         OllamaStandIn(max_loaded=1) as box,
         Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url}, log=log) as twin,
-        httpx.Client(base_url=twin.url, timeout=40) as http,
+        keyed_client(twin) as http,
     ):
         router = Router(twin, http, box)
         for model in (LLAMA, TINY):

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from infra.local.ollama_exchange import Behaviour
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.twin import Twin
 from tests.e2e.conftest import TEMPLATE, Router
+from tests.keyed import keyed_client
 
 TINY, LLAMA = "ollama/tinyllama", "ollama/llama3.2"
 LIMIT = 3
@@ -25,7 +25,7 @@ def router(tmp_path: Path) -> Iterator[Router]:
         (tmp_path / "functions.log").open("w") as log,
         OllamaStandIn() as box,
         Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url} | settings, log=log) as twin,
-        httpx.Client(base_url=twin.url, timeout=40) as http,
+        keyed_client(twin) as http,
     ):
         yield Router(twin, http, box)
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
 from infra.local.ollama_exchange import Behaviour
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.twin import Twin
 from tests.e2e.conftest import TEMPLATE, Router
+from tests.keyed import keyed_client
 from tests.soak import soak
 
 
@@ -21,7 +21,7 @@ def router(tmp_path: Path) -> Iterator[Router]:
         (tmp_path / "functions.log").open("w") as log,
         OllamaStandIn() as box,
         Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url}, max_environments=6, log=log) as twin,
-        httpx.Client(base_url=twin.url, timeout=40) as http,
+        keyed_client(twin) as http,
     ):
         yield Router(twin, http, box)
 

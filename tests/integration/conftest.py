@@ -12,6 +12,7 @@ from mypy_boto3_sqs import SQSClient
 
 import aggregate_costs.app
 import analytics.wiring
+import authorize.app
 import cache_lookup.wiring
 import chat.wiring
 import classify.app
@@ -113,6 +114,7 @@ def forget() -> None:
         aggregate_costs.app.rollups,
         analytics.wiring.reports,
         analytics.wiring.metrics,
+        authorize.app.gatekeeper,
         status.app.parts,
         probe.app.parts,
         classify.app.grading,

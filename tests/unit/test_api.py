@@ -18,11 +18,13 @@ from llm_router.api import (
     error_response,
     failure_status,
     parse_body,
+    require_admin,
     respond,
     role_of,
     tenant_of,
 )
-from llm_router.errors import InvalidRequestError, RouterError
+from llm_router.errors import ForbiddenError, InvalidRequestError, RouterError, UnauthorizedError
+from llm_router.keys import Role
 from llm_router.models import Failure, JobStatus
 from llm_router.observability import logger
 from llm_router.request_bodies import ChatRequest
@@ -359,13 +361,55 @@ def test_failure_status(code: str, status: int) -> None:
     assert status == failure_status(Failure(code=code, message=""))
 
 
-def test_tenant() -> None:
-    """The tenant comes from the authorizer alone; without one there is the default tenant."""
+def seen_by(**authorizer: Any) -> dict[str, Any]:
+    """Return a chat event as the gateway hands it on after its authorizer."""
     event = http_event("chat", {"message": "a", "tenant": "evil"})
-    anonymous = tenant_of(event)
-    event["requestContext"]["authorizer"] = {"lambda": {"tenant": "acme"}}
+    event["requestContext"]["authorizer"] = authorizer
+    return event
 
-    assert ("default", "acme") == (anonymous, tenant_of(event))
+
+def test_tenant_and_role_of_a_key() -> None:
+    """Tenant and role come from the authorizer alone, whatever the body says; without a word of it, a user asks."""
+    event = seen_by(**{"lambda": {"tenant": "acme", "role": "admin"}})
+
+    assert ("acme", Role.ADMIN) == (tenant_of(event), role_of(event))
+    assert Role.USER is role_of(seen_by(**{"lambda": {"tenant": "acme"}}))
+
+
+def test_tenant_and_role_of_a_token() -> None:
+    """Behind a JWT authorizer they come from the token's claims."""
+    event = seen_by(jwt={"claims": {"tenant": "acme", "role": "admin", "iss": "https://id"}, "scopes": None})
+
+    assert ("acme", Role.ADMIN) == (tenant_of(event), role_of(event))
+    assert Role.USER is role_of(seen_by(jwt={"claims": {"tenant": "acme"}}))
+
+
+@pytest.mark.parametrize(
+    "claims", [{}, {"tenant": "all"}, {"tenant": "a#b"}, {"tenant": ""}, {"tenant": "acme", "role": "root"}]
+)
+def test_token_without_a_tenant(claims: dict[str, str]) -> None:
+    """A token that names no tenant, or a role that there is not, lets its holder do nothing."""
+    with pytest.raises(ForbiddenError, match="the token's claim"):
+        tenant_of(seen_by(jwt={"claims": claims}))
+
+
+def test_request_that_no_authorizer_has_seen() -> None:
+    """A route that somebody left open by mistake answers nobody."""
+    event = http_event("chat")
+    del event["requestContext"]["authorizer"]
+    with pytest.raises(UnauthorizedError):
+        tenant_of(event)
+    with pytest.raises(UnauthorizedError):
+        tenant_of(seen_by())
+
+
+def test_administrators_only() -> None:
+    """What needs an administrator refuses a user."""
+    admin = require_admin(seen_by(**{"lambda": {"tenant": "acme", "role": "admin"}}))
+    with pytest.raises(ForbiddenError, match="role admin"):
+        require_admin(seen_by(**{"lambda": {"tenant": "acme", "role": "user"}}))
+
+    assert "acme" == admin.tenant
 
 
 def test_role() -> None:

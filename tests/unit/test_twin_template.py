@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from infra.local.intrinsics import TemplateError
-from infra.local.resources import Function, QueueEvent, Route, ScheduleEvent, StreamEvent, Template
+from infra.local.resources import Authorizer, Function, QueueEvent, Route, ScheduleEvent, StreamEvent, Template
 from infra.local.template import load_template
 
 TEMPLATE = """
@@ -105,6 +105,18 @@ Resources:
         Tick: {Type: Schedule, Properties: {Schedule: rate(5 minutes)}}
         Off: {Type: Schedule, Properties: {Schedule: rate(1 minute), Enabled: false}}
 """
+
+
+def _guarded(**changes: str) -> str:
+    """Return `Globals` with an authorizer that guards every route which names none."""
+    usual = {
+        "FunctionArn": "!GetAtt WorkerFunction.Arn",
+        "AuthorizerPayloadFormatVersion": '"2.0"',
+        "EnableSimpleResponses": "true",
+        "Identity": "{Headers: [X-Key], ReauthorizeEvery: 30}",
+    }
+    own = ", ".join(f"{name}: {value}" for name, value in (usual | changes).items())
+    return f"Globals:\n  HttpApi: {{Auth: {{DefaultAuthorizer: Keys, Authorizers: {{Keys: {{{own}}}}}}}}}\n"
 
 
 def _load(folder: Path, text: str = TEMPLATE, **options: Any) -> Template:
@@ -227,6 +239,16 @@ def test_events_are_read_with_their_settings(tmp_path: Path) -> None:
     assert expected == _load(tmp_path).events
 
 
+def test_authorizers_guard_what_is_not_open(tmp_path: Path) -> None:
+    """A route has the API's default authorizer, with what it is asked about, or none where it says so."""
+    guarded = TEMPLATE.replace("Globals:\n", _guarded())
+    (open_route,) = _load(tmp_path, guarded).events_of(Route)
+    (route,) = _load(tmp_path, guarded.replace(", Auth: {Authorizer: NONE}", "")).events_of(Route)
+
+    assert open_route.authorizer is None
+    assert Authorizer("WorkerFunction", ("x-key",), 30.0) == route.authorizer
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
@@ -240,13 +262,16 @@ def test_events_are_read_with_their_settings(tmp_path: Path) -> None:
         ("StartingPosition: TRIM_HORIZON", "BatchSize: 1", "WorkerFunction.Stream: StartingPosition is missing"),
         ("BatchSize: 5", "FilterCriteria: {}", "WorkerFunction.Queue: the twin does not do FilterCriteria"),
         ("BisectBatchOnFunctionError: true", "TumblingWindowInSeconds: 2", "does not do TumblingWindowInSeconds"),
-        ("Authorizer: NONE", "Authorizer: Keys", "WorkerFunction.Open: the twin does not run authorizers"),
+        ("Authorizer: NONE", "Authorizer: Keys", "WorkerFunction.Open: there is no authorizer Keys"),
         ("VisibilityTimeout: 60", "VisibilityTimeout: 9", "its timeout is longer than local-work-dev hides a message"),
         ('["INSERT"]', '[{"numeric": ["=", 1]}]', "filters know"),
         ('{"eventName": ["INSERT"]}', "not json", "is not JSON"),
         ("CodeUri: src/", "CodeUri: missing/", "CodeUri .*missing is no folder"),
         ("[!Ref DepsLayer,", "[!Ref ItemTable,", "layer ItemTable is not in the template"),
-        ("Globals:\n", "Globals:\n  HttpApi: {Auth: {DefaultAuthorizer: Keys}}\n", "does not run authorizers"),
+        ("Globals:\n", "Globals:\n  HttpApi: {Auth: {DefaultAuthorizer: Keys}}\n", "there is no authorizer Keys"),
+        ("Globals:\n", _guarded(JwtConfiguration="{issuer: i}"), "Keys: the twin's authorizers do not do JwtConf"),
+        ("Globals:\n", _guarded(EnableSimpleResponses="false"), "payload format 2.0 with simple responses"),
+        ("Globals:\n", _guarded(Identity="{QueryStrings: [key]}"), "do not know callers by QueryStrings"),
         ("Resources:", "Resources: [", "is not YAML"),
     ],
 )

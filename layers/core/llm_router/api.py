@@ -11,19 +11,20 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
 
 from llm_router import errors, jobs
+from llm_router.callers import Caller
 from llm_router.errors import RouterError
-from llm_router.models import DEFAULT_TENANT, Failure
+from llm_router.keys import Role
+from llm_router.models import Failure
 from llm_router.observability import logger
 from llm_router.responses import ErrorBody, ErrorDetail, PendingResponse
 from llm_router.validation import parse_json
 
 RETRY_AFTER_SECONDS: Final = 2
 LONGEST_RETRY_AFTER_SECONDS: Final = 60
-ADMIN: Final = "admin"
-"""The role that sees every tenant."""
 
 STATUS: Final[dict[type[RouterError], int]] = {
     errors.MalformedBodyError: 400,
+    errors.UnauthorizedError: 401,
     errors.ForbiddenError: 403,
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
@@ -113,16 +114,42 @@ def failure_status(failure: Failure) -> int:
     return _BY_CODE.get(failure.code, 502)
 
 
+def caller_of(event: Mapping[str, Any]) -> Caller:
+    """Return who asks, as the gateway's authorizer found out; nothing else in a request can say so.
+
+    Raises:
+        UnauthorizedError: no authorizer has seen the request.
+        ForbiddenError: its token names no tenant, or a role that there is not.
+    """
+    authorizer = event["requestContext"].get("authorizer", {})
+    if "lambda" in authorizer:
+        return Caller.from_context(authorizer["lambda"])
+    if "jwt" in authorizer:
+        return Caller.from_claims(authorizer["jwt"]["claims"])
+    raise errors.UnauthorizedError("no authorizer has seen this request")
+
+
 def tenant_of(event: Mapping[str, Any]) -> str:
-    """Return the tenant the authorizer put into the request; a caller cannot name one."""
-    tenant: str = event["requestContext"].get("authorizer", {}).get("lambda", {}).get("tenant", DEFAULT_TENANT)
-    return tenant
+    """Return whose data the request is about; raises what `caller_of` raises."""
+    return caller_of(event).tenant
 
 
-def role_of(event: Mapping[str, Any]) -> str:
-    """Return the role the authorizer put into the request: `admin` or `user`; without an authorizer all are admins."""
-    context: Mapping[str, str] | None = event["requestContext"].get("authorizer", {}).get("lambda")
-    return ADMIN if context is None else context.get("role", "user")
+def role_of(event: Mapping[str, Any]) -> Role:
+    """Return what the caller may do; raises what `caller_of` raises."""
+    return caller_of(event).role
+
+
+def require_admin(event: Mapping[str, Any]) -> Caller:
+    """Return who asks.
+
+    Raises:
+        ForbiddenError: it is no administrator.
+        UnauthorizedError: no authorizer has seen the request.
+    """
+    caller = caller_of(event)
+    if caller.role is not Role.ADMIN:
+        raise errors.ForbiddenError("this needs a key with the role admin")
+    return caller
 
 
 def request_id_of(event: Mapping[str, Any]) -> str:

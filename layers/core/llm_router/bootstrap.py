@@ -16,6 +16,7 @@ from llm_router.adapters.dynamodb_feedback import DynamoFeedbackStore
 from llm_router.adapters.dynamodb_idempotency import DynamoIdempotencyStore
 from llm_router.adapters.dynamodb_job_reader import DynamoJobReader
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
+from llm_router.adapters.dynamodb_keys import DynamoKeyStore
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.secrets import Secret
@@ -207,6 +208,11 @@ def inference_queue(url: str) -> SqsInferenceQueue:
 def status_store(table: str) -> DynamoStatusStore:
     """Return the status table."""
     return DynamoStatusStore(dynamodb(), table)
+
+
+def key_store(table: str) -> DynamoKeyStore:
+    """Return the key table."""
+    return DynamoKeyStore(dynamodb(), table)
 
 
 def inference_runner(settings: InferSettings) -> InferenceRunner:

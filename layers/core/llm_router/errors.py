@@ -7,7 +7,8 @@ RouterError
 │   ├── UnknownModelError        no model of that name is configured
 │   ├── RequestTooLargeError     the body is larger than the router reads
 │   └── UnsupportedMediaTypeError  the body is declared as something other than JSON
-├── ForbiddenError               the caller's role does not allow it
+├── UnauthorizedError            nobody knows who asks
+├── ForbiddenError               the caller is known and may not do this
 ├── NotFoundError                the id is unknown, expired or somebody else's
 ├── ConflictError                another writer was there first, or the state forbids the change
 ├── ModelError                   the model gave no usable answer
@@ -72,8 +73,14 @@ class RequestTooLargeError(InvalidRequestError):
     code = "request_too_large"
 
 
+class UnauthorizedError(RouterError):
+    """Nobody knows who asks: the request came past the authorizer."""
+
+    code = "unauthorized"
+
+
 class ForbiddenError(RouterError):
-    """The caller's role does not allow it."""
+    """The caller is known and may not do this."""
 
     code = "forbidden"
 

@@ -9,6 +9,7 @@ from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.classification import Classification
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
+from llm_router.keys import ApiKey, KeyRecord
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, Lane, ModelCall
 from llm_router.usage import Rollup, UsageEvent, UsageRecord
 
@@ -369,4 +370,32 @@ class StatusStore(Protocol):
         """Replace a model's figures.
 
         Of two workers who read, learn and write at once, one's generation is lost: rolling figures do without it.
+        """
+
+
+class KeyStore(Protocol):
+    """Keeps API keys by the hash of their secret, and by their id. Every method raises StoreError when it fails."""
+
+    def find(self, key_hash: str) -> ApiKey | None:
+        """Return the key that a secret with this hash stands for, valid or not, as last written."""
+
+    def get(self, key_id: str) -> KeyRecord:
+        """Return what is known of a key, as last written.
+
+        Raises:
+            NotFoundError: there is no such key.
+        """
+
+    def records(self) -> Sequence[KeyRecord]:
+        """Return all keys by their ids; what was written a moment ago may not be there yet."""
+
+    def write(self, record: KeyRecord, before: KeyRecord | None = None) -> bool:
+        """Write a key and its secrets in one transaction, and remove the secrets that it had before.
+
+        Args:
+            record: The key as it is to be.
+            before: The key as it was read; None for a new one.
+
+        Returns:
+            False when nothing was written, because another writer was there first.
         """

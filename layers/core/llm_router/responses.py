@@ -24,6 +24,12 @@ class ErrorBody(Struct, frozen=True):
     error: ErrorDetail
 
 
+class GatewayMessage(Struct, frozen=True):
+    """What the gateway itself answers, before any function has seen the request."""
+
+    message: str
+
+
 class ChatResponse(Struct, frozen=True, kw_only=True):
     """A finished answer; costs in USD."""
 

@@ -221,6 +221,15 @@ class AnalyticsSettings(BaselineSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuthorizeSettings(Settings):
+    """Settings of `authorize`."""
+
+    key_table: str
+    auth_mode: Literal["api-key", "none"] = "api-key"
+    """`none` takes everybody for an administrator of the tenant `default`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProbeSettings(RoutingSettings, ShadowSettings):
     """Settings of `probe`."""
 
