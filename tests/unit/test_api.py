@@ -412,17 +412,6 @@ def test_administrators_only() -> None:
     assert "acme" == admin.tenant
 
 
-def test_role() -> None:
-    """Without an authorizer everybody is an admin; with one, only who it calls so."""
-    event = http_event("chat")
-    roles = [role_of(event)]
-    for context in ({"role": "admin"}, {"role": "user"}, {}):
-        event["requestContext"]["authorizer"] = {"lambda": context}
-        roles.append(role_of(event))
-
-    assert ["admin", "admin", "user", "user"] == roles
-
-
 def test_respond() -> None:
     """A response is JSON with the headers it was given."""
     response = respond({"a": "ä"}, 202, {"Location": "/x"})
