@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
@@ -744,9 +744,26 @@ class FakeRollupStore:
         """Return a batch's counters."""
         return self.rows.get(BatchKey(batch_id), {})
 
+    def replace(self, key: RowKey, counters: Mapping[str, int]) -> None:
+        """Let a row have these counters, or be gone."""
+        self.rows.pop(key, None)
+        if counters:
+            self.rows[key] = dict(counters)
+
     def _rollups(self, tenant: str, day: str) -> Sequence[Rollup]:
         rows = [(key, row) for key, row in self.rows.items() if isinstance(key, RollupKey)]
         return [Rollup(key, row) for key, row in sorted(rows) if (key.tenant, key.day) == (tenant, day)]
+
+
+class FakeUsageStore:
+    """UsageStore in a list."""
+
+    def __init__(self, records: Iterable[UsageRecord] = ()) -> None:
+        self.records = list(records)
+
+    def day(self, day: str) -> Iterator[UsageRecord]:
+        """Yield the records of a day."""
+        return (record for record in self.records if record.day == day)
 
 
 class FakeStatusStore:

@@ -77,6 +77,10 @@ class TroubledRollups:
         """Return the row of a month and tenant."""
         return self._store.month_of(tenant, month)
 
+    def replace(self, key: RowKey, counters: Mapping[str, int]) -> None:
+        """Replace a row."""
+        self._store.replace(key, counters)
+
 
 def troubled(trouble: Trouble | None, write: Callable[[], T], error: Exception) -> T:
     """Make a write that meets some trouble."""

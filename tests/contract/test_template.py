@@ -309,6 +309,7 @@ def test_sample_events() -> None:
         "models",
         "openapi",
         "probe",
+        "recompute",
         "request",
     ] == samples
     assert len(triggers) + 2 == len(samples)  # a direct invoke needs no trigger, and the authorizer is the gateway's

@@ -18,6 +18,7 @@ import chat.wiring
 import classify.app
 import infer.wiring
 import probe.app
+import recompute.app
 import status.app
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.template import load_template
@@ -115,6 +116,7 @@ def forget() -> None:
         analytics.wiring.reports,
         analytics.wiring.metrics,
         authorize.app.gatekeeper,
+        recompute.app.recomputation,
         status.app.parts,
         probe.app.parts,
         classify.app.grading,

@@ -12,6 +12,7 @@ from llm_router.settings import (
     InferCloudSettings,
     InferSettings,
     ProbeSettings,
+    RecomputeSettings,
     RoutingSettings,
     Settings,
     StatusSettings,
@@ -49,6 +50,7 @@ REQUIRED: dict[type[Settings], dict[str, str]] = {
     },
     AggregateCostsSettings: {"ROLLUP_TABLE": "r"},
     AnalyticsSettings: {"ROLLUP_TABLE": "r", "STATUS_TABLE": "s", "INFERENCE_QUEUE_URL": "http://sqs/q"},
+    RecomputeSettings: {"USAGE_TABLE": "u", "ROLLUP_TABLE": "r"},
     ProbeSettings: {"STATUS_TABLE": "s", "OLLAMA_BASE_URL": "http://box:11434"},
     StatusSettings: {
         "CACHE_TABLE": "c",

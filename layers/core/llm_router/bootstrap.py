@@ -19,6 +19,7 @@ from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.dynamodb_keys import DynamoKeyStore
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
+from llm_router.adapters.dynamodb_usage import DynamoUsageStore
 from llm_router.adapters.secrets import Secret
 from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.breaker import Breaker, GuardedModel
@@ -195,9 +196,14 @@ def conversations(job_table: str, look: "Callable[[str], Job] | None" = None) ->
     return Conversations(store, look or reader.get, now_ms)
 
 
-def rollup_store(table: str) -> DynamoRollupStore:
+def rollup_store(table: str, *, consistent: bool = False) -> DynamoRollupStore:
     """Return the rollup table."""
-    return DynamoRollupStore(dynamodb(), table, now_ms)
+    return DynamoRollupStore(dynamodb(), table, now_ms, consistent=consistent)
+
+
+def usage_store(table: str) -> DynamoUsageStore:
+    """Return what reads the usage table."""
+    return DynamoUsageStore(dynamodb(), table)
 
 
 def inference_queue(url: str) -> SqsInferenceQueue:

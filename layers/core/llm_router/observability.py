@@ -40,7 +40,12 @@ def count_degraded(parts: Iterable[str]) -> None:
 
 
 def count(metric: str, **dimensions: str) -> None:
-    """Emit a count of one in CloudWatch's embedded metric format."""
-    with single_metric(name=metric, unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as emitted:
-        for name, value in dimensions.items():
-            emitted.add_dimension(name=name, value=value)
+    """Emit a count of one."""
+    gauge(metric, 1, **dimensions)
+
+
+def gauge(metric: str, value: int, **dimensions: str) -> None:
+    """Emit a number of something in CloudWatch's embedded metric format."""
+    with single_metric(name=metric, unit=MetricUnit.Count, value=value, namespace=NAMESPACE) as emitted:
+        for name, which in dimensions.items():
+            emitted.add_dimension(name=name, value=which)

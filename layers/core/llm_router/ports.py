@@ -1,6 +1,6 @@
 """What the policy needs from the outside world; `adapters/` provides it, tests fake it."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from llm_router.batches import Batch, LineError, LineResult, PromptMessage
@@ -11,7 +11,7 @@ from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
 from llm_router.keys import ApiKey, KeyRecord
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, Lane, ModelCall
-from llm_router.usage import Rollup, UsageEvent, UsageRecord
+from llm_router.usage import Rollup, RowKey, UsageEvent, UsageRecord
 
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
@@ -351,6 +351,23 @@ class RollupStore(Protocol):
         """Return a batch's counters with every event that was added before the call; none are empty.
 
         They follow what is done by about a second: a record is counted when the stream brings it.
+        """
+
+    def replace(self, key: RowKey, counters: Mapping[str, int]) -> None:
+        """Let a row have these counters and no others, and be gone where there are none.
+
+        What is added at the same moment may be lost: only for rows that nothing is added to any more.
+        """
+
+
+class UsageStore(Protocol):
+    """Reads usage records. Every method raises StoreError when the store fails."""
+
+    def day(self, day: str) -> Iterator[UsageRecord]:
+        """Yield the records of a UTC day, in any order; those of the last seconds may be missing.
+
+        Raises:
+            StoreError: also when a record cannot be read; it is named.
         """
 
 

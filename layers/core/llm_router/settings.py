@@ -212,6 +212,14 @@ class AggregateCostsSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecomputeSettings(Settings):
+    """Settings of `recompute`."""
+
+    usage_table: str
+    rollup_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnalyticsSettings(BaselineSettings):
     """Settings of `analytics`."""
 

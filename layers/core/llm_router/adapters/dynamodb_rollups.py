@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from llm_router.adapters.dynamodb import refused, store_errors
+from llm_router.adapters.dynamodb import refused, store_errors, to_item
 from llm_router.ports import Clock
 from llm_router.rollups import by_row
 from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent
@@ -32,8 +32,10 @@ class DynamoRollupStore:
     - `counted#<request>`: that a record was counted.
     """
 
-    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock, *, consistent: bool = False) -> None:
+        """Use a table; consistent reads see every write before them, and cost twice as much."""
         self._client = client
+        self._consistent = consistent
         self._table = table
         self._clock = clock
 
@@ -75,6 +77,17 @@ class DynamoRollupStore:
             found = self._client.get_item(TableName=self._table, Key=_key(partition, sort), ConsistentRead=True)
         return _counters(found.get("Item", {}))
 
+    def replace(self, key: RowKey, counters: Mapping[str, int]) -> None:
+        """Put a row with these counters in place of what is there, or remove it."""
+        partition, sort, ttl_seconds = _place(key)
+        place = _key(partition, sort)
+        expiring = {**counters, "expires_at": self._clock() // 1000 + ttl_seconds}
+        with store_errors("replacing a rollup"):
+            if counters:
+                self._client.put_item(TableName=self._table, Item=place | to_item(expiring))
+            else:
+                self._client.delete_item(TableName=self._table, Key=place)
+
     def _partition(self, partition: str, first: str = "", end: str = "") -> Sequence[dict[str, Any]]:
         """Return the items of a partition, where it is given those with a sort key from `first` to `end`."""
         condition, values = "tenant_day = :partition", {":partition": {"S": partition}}
@@ -82,7 +95,10 @@ class DynamoRollupStore:
             condition += " AND dimensions BETWEEN :first AND :end"
             values |= {":first": {"S": first}, ":end": {"S": end}}
         pages = self._client.get_paginator("query").paginate(
-            TableName=self._table, KeyConditionExpression=condition, ExpressionAttributeValues=values
+            TableName=self._table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ConsistentRead=self._consistent,
         )
         with store_errors("reading rollups"):
             return [item for page in pages for item in page["Items"]]

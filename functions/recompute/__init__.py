@@ -1,0 +1,1 @@
+"""Exact figures, once more from the records."""
