@@ -6,7 +6,6 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from analytics import wiring
-from analytics.queries import COSTS_PARAMETERS
 from llm_router import api
 from llm_router.settings import environment, on_lambda
 
@@ -14,27 +13,19 @@ app = api.create_api()
 
 
 @app.get("/api/v1/analytics/summary")
-def summary() -> Response[str]:
-    """Sum up requests, tokens, money and latency."""
-    return api.respond(wiring.reports().summary(wiring.asked(app.current_event.raw_event)))
-
-
 @app.get("/api/v1/analytics/costs")
-def costs() -> Response[str]:
-    """Tell what requests cost, by model or by another of their properties."""
-    return api.respond(wiring.reports().costs(wiring.asked(app.current_event.raw_event, COSTS_PARAMETERS)))
-
-
 @app.get("/api/v1/analytics/daily")
-def daily() -> Response[str]:
-    """Tell what happened day by day."""
-    return api.respond(wiring.reports().daily(wiring.asked(app.current_event.raw_event)))
-
-
 @app.get("/api/v1/analytics/cache-stats")
-def cache_stats() -> Response[str]:
-    """Tell how many requests the cache answered."""
-    return api.respond(wiring.reports().cache_stats(wiring.asked(app.current_event.raw_event)))
+def report() -> Response[str]:
+    """Show the report that the path names."""
+    return api.respond(wiring.report(app.current_event.raw_event))
+
+
+@app.get("/api/v1/analytics/savings-report", compress=True)
+def savings_report() -> Response[str]:
+    """Show what was saved, in the form that the caller prefers."""
+    document = wiring.savings_report(app.current_event.raw_event)
+    return Response(200, document.content_type, document.body, headers=document.headers)
 
 
 @app.get("/metrics", compress=True)

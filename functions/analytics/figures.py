@@ -54,6 +54,7 @@ class Baselines:
     def __init__(self, model: str, book: PriceBook) -> None:
         self.model = model
         self.models = tuple(dict.fromkeys((model, *REPORTED_BASELINES)))
+        self.sources = book.sources
         self._book = book
         self._days: dict[str, dict[str, ListPrice]] = {}
 

@@ -6,8 +6,10 @@ from analytics.breakdown import costs, daily
 from analytics.figures import Baselines
 from analytics.queries import ReportQuery
 from analytics.reading import Reader
+from analytics.savings import savings
 from analytics.summaries import cache_stats, summary
 from llm_router.report_responses import CacheStatsResponse, CostsResponse, DailyResponse, SummaryResponse
+from llm_router.savings_responses import SavingsReport
 
 
 class Reports(Struct, frozen=True, kw_only=True):
@@ -27,6 +29,10 @@ class Reports(Struct, frozen=True, kw_only=True):
     def costs(self, query: ReportQuery) -> CostsResponse:
         """Return what requests cost, by one of their properties."""
         return costs(query, self.reader.period(query), self.baselines)
+
+    def savings(self, query: ReportQuery) -> SavingsReport:
+        """Return what was saved, day by day and in all, and where the figures are from."""
+        return savings(query, self.reader.days(query), self.baselines)
 
     def daily(self, query: ReportQuery) -> DailyResponse:
         """Return what happened day by day."""

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from analytics.accepting import choose
+from analytics.documents import MEDIA_TYPES, Document, render
 from analytics.figures import Baselines
 from analytics.metrics import Metrics
-from analytics.queries import PERIOD_PARAMETERS, Caller, ReportQuery, parse_query
+from analytics.queries import COSTS_PARAMETERS, PERIOD_PARAMETERS, Caller, ReportQuery, parse_query
 from analytics.reading import Reader
 from analytics.reports import Reports
 from llm_router import api, bootstrap
 from llm_router.keys import Role
 from llm_router.prices import price_book
+from llm_router.report_responses import Report
 from llm_router.settings import AnalyticsSettings, environment
 
 
@@ -44,7 +47,25 @@ def metrics() -> Metrics:
     )
 
 
-def asked(event: Mapping[str, Any], known: frozenset[str] = PERIOD_PARAMETERS) -> ReportQuery:
+def report(event: Mapping[str, Any]) -> Report:
+    """Return the report that the path of an HTTP API event names; raises what `_asked` and the reports do."""
+    name = event["rawPath"].rpartition("/")[2]
+    built = reports()
+    made = {"summary": built.summary, "costs": built.costs, "daily": built.daily, "cache-stats": built.cache_stats}
+    return made[name](_asked(event, COSTS_PARAMETERS if name == "costs" else PERIOD_PARAMETERS))
+
+
+def savings_report(event: Mapping[str, Any]) -> Document:
+    """Return the report on what was saved in the form that an HTTP API event prefers; raises as `report` does.
+
+    Raises:
+        NotAcceptableError: it accepts none of the forms that there are.
+    """
+    media_type = choose(event["headers"].get("accept", ""), MEDIA_TYPES)
+    return render(reports().savings(_asked(event, PERIOD_PARAMETERS)), media_type)
+
+
+def _asked(event: Mapping[str, Any], known: frozenset[str]) -> ReportQuery:
     """Return what an HTTP API event asks a report for, by parameters that are known to it.
 
     Raises:

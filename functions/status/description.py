@@ -20,6 +20,7 @@ _MEANING: Final = {
     401: "There is no `Authorization` header; the gateway says so.",
     403: "The key is wrong, expired or revoked, which the gateway says; or it may not do this.",
     404: "Unknown, expired, or somebody else's.",
+    406: "The caller accepts none of the forms that there are.",
     409: "The state of the request forbids it.",
     413: "The body is too large.",
     415: "The body is declared as something other than JSON.",

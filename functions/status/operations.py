@@ -15,6 +15,7 @@ from llm_router.grading_responses import ClassifyManyResponse, ClassifyResponse
 from llm_router.report_responses import CacheStatsResponse, CostsResponse, DailyResponse, SummaryResponse
 from llm_router.request_bodies import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
 from llm_router.responses import ChatResponse, ErrorBody, GatewayMessage, PendingResponse
+from llm_router.savings_responses import SavingsReport
 from status.catalogue import ModelsResponse
 from status.health import HealthResponse
 from status.report_parameters import BY, PERIOD
@@ -197,6 +198,15 @@ OPERATIONS: Final = (
         parameters=PERIOD,
         responses={200: (DailyResponse,)},
         errors=(403, 422, 503),
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/analytics/savings-report",
+        summary="What a period cost beside the baselines, to read, to print or for a spreadsheet",
+        parameters=PERIOD,
+        responses={200: (SavingsReport,)},
+        text_types=("text/csv", "text/html"),
+        errors=(403, 406, 422, 503),
     ),
     Operation(
         method="get",

@@ -289,6 +289,7 @@ def test_sample_events() -> None:
         "analytics-cache-stats",
         "analytics-costs",
         "analytics-daily",
+        "analytics-savings-report",
         "analytics-summary",
         "anything-else",
         "authorize",

@@ -189,6 +189,33 @@ def test_costs_and_days(deploy: Deploy) -> None:
     assert ("Europe/Berlin", "UTC") == (daily["period"]["time_zone"], costs["period"]["time_zone"])
 
 
+@pytest.mark.parametrize("media_type", ["application/json", "text/csv", "text/html"])
+def test_savings_report(deploy: Deploy, media_type: str) -> None:
+    """The report on what was saved comes in the form that the caller accepts."""
+    deploy("AnalyticsFunction")
+    event = load_event("analytics-savings-report")
+    event["headers"] |= {"accept": media_type, "accept-encoding": "identity"}
+    response = analytics(event, Context())
+
+    assert 200 == response["statusCode"]
+    assert response["headers"]["Content-Type"].startswith(media_type)
+    assert "gpt-4o-mini" in response["body"]
+
+
+def test_savings_report_not_acceptable(deploy: Deploy) -> None:
+    """Who accepts none of its forms is told which there are."""
+    deploy("AnalyticsFunction")
+    event = load_event("analytics-savings-report")
+    event["headers"] |= {"accept": "application/pdf", "accept-encoding": "identity"}
+    response = analytics(event, Context())
+
+    assert (406, "not_acceptable", "accept") == (
+        response["statusCode"],
+        body_of(response)["error"]["code"],
+        body_of(response)["error"]["field"],
+    )
+
+
 def test_users_see_their_own(deploy: Deploy) -> None:
     """Who is no admin gets no other tenant's report, and is told which parameter asked for one."""
     deploy("AnalyticsFunction")

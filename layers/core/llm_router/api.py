@@ -27,6 +27,7 @@ STATUS: Final[dict[type[RouterError], int]] = {
     errors.UnauthorizedError: 401,
     errors.ForbiddenError: 403,
     errors.NotFoundError: 404,
+    errors.NotAcceptableError: 406,
     errors.ConflictError: 409,
     errors.RequestTooLargeError: 413,
     errors.UnsupportedMediaTypeError: 415,

@@ -6,7 +6,8 @@ RouterError
 │   ├── UnsupportedParameterError  the caller wants something that the router cannot do
 │   ├── UnknownModelError        no model of that name is configured
 │   ├── RequestTooLargeError     the body is larger than the router reads
-│   └── UnsupportedMediaTypeError  the body is declared as something other than JSON
+│   ├── UnsupportedMediaTypeError  the body is declared as something other than JSON
+│   └── NotAcceptableError       the caller accepts none of the forms there are
 ├── UnauthorizedError            nobody knows who asks
 ├── ForbiddenError               the caller is known and may not do this
 ├── NotFoundError                the id is unknown, expired or somebody else's
@@ -65,6 +66,12 @@ class UnsupportedMediaTypeError(InvalidRequestError):
     """The body is declared as something other than JSON."""
 
     code = "unsupported_media_type"
+
+
+class NotAcceptableError(InvalidRequestError):
+    """The caller accepts none of the forms there are."""
+
+    code = "not_acceptable"
 
 
 class RequestTooLargeError(InvalidRequestError):

@@ -57,6 +57,7 @@ def counters(record: UsageRecord) -> dict[str, int]:
     if record.status is JobStatus.SUCCEEDED:
         added[_origin(record)] = 1
         added["fallback_requests"] = int(record.fallback)
+        added["estimated_token_requests"] = int(record.tokens_estimated)
     if record.tier is not None:
         added["hit_baseline_nano_usd"] = record.baseline_nano_usd
     elif record.refusal is not None:
