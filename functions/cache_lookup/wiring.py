@@ -6,7 +6,7 @@ from cache_lookup.complaints import Complaints
 from cache_lookup.inspection import Inspector
 from llm_router import bootstrap
 from llm_router.cache_responses import FeedbackResponse
-from llm_router.observability import count
+from llm_router.observability import Metric, count
 from llm_router.planning import Planner
 from llm_router.remembering import RememberingEmbedder
 from llm_router.request_bodies import FeedbackRequest
@@ -54,5 +54,5 @@ def take_feedback(tenant: str, said: FeedbackRequest) -> FeedbackResponse:
     """Take what a caller says of an answer, and count it the first time it is said."""
     taken, is_new = complaints().take(tenant, said)
     if is_new:
-        count("Feedback", verdict=taken.verdict, tier=taken.tier or "generated")
+        count(Metric.FEEDBACK, verdict=taken.verdict, tier=taken.tier or "generated")
     return FeedbackResponse.of(taken)

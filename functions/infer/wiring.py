@@ -12,7 +12,7 @@ from llm_router import bootstrap
 from llm_router.errors import NotFoundError
 from llm_router.inference import InferenceRunner
 from llm_router.models import Lane
-from llm_router.observability import count, logger, note_failed_job
+from llm_router.observability import Metric, count, logger, note_failed_job
 from llm_router.settings import InferSettings, environment
 
 QUEUE_REQUESTS: Final = 3
@@ -78,6 +78,6 @@ def run_job(job_id: str, deadline_ms: int, *, is_last: bool = False) -> None:
         shadowing.follow(job)
     if job.escalated:
         logger().warning("job is left to the cloud", extra={"job_id": job_id})
-        count("JobEscalated")
+        count(Metric.JOB_ESCALATED)
     if job.failure is not None:
         note_failed_job(job_id, job.failure.code)

@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from llm_router import bootstrap
 from llm_router.box import BoxSighting
 from llm_router.errors import ModelUnavailableError
-from llm_router.observability import count
+from llm_router.observability import Metric, count
 from llm_router.ports import Box
 from llm_router.settings import environment, on_lambda
 from probe.wiring import parts
@@ -21,7 +21,7 @@ def look(box: Box, checked_at_ms: int) -> BoxSighting:
     try:
         return BoxSighting(checked_at_ms=checked_at_ms, state=box.state())
     except ModelUnavailableError as error:
-        count("BoxUnreachable")
+        count(Metric.BOX_UNREACHABLE)
         return BoxSighting(checked_at_ms=checked_at_ms, state=None, reason=str(error))
 
 

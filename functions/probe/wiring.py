@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from llm_router import bootstrap
 from llm_router.errors import ModelError
-from llm_router.observability import count, logger
+from llm_router.observability import Metric, count, logger
 from llm_router.ports import Box, StatusStore
 from llm_router.routing import Router
 from llm_router.settings import ProbeSettings, environment
@@ -40,4 +40,4 @@ def parts() -> Parts:
 def note_failed_load(model: str, error: ModelError) -> None:
     """Log and count a model that was not loaded; the next look tries again."""
     logger().warning("preloading failed", extra={"model": model, "code": error.code}, exc_info=error)
-    count("PreloadFailed", model=model)
+    count(Metric.PRELOAD_FAILED, model=model)

@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from msgspec import Struct
 
 from llm_router import bootstrap
-from llm_router.observability import gauge
+from llm_router.observability import Metric, gauge
 from llm_router.recompute import Recomputation, last_settled_day
 from llm_router.settings import RecomputeSettings, environment, on_lambda
 
@@ -36,7 +36,7 @@ def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, 
     wish = msgspec.convert(event, Wish)
     done = recomputation().run(wish.day or last_settled_day(bootstrap.now_ms()), repair=wish.repair)
     if done.settled:
-        gauge("RollupDrift", done.drifted_rows)
+        gauge(Metric.ROLLUP_DRIFT, done.drifted_rows)
     answer: dict[str, Any] = msgspec.to_builtins(done)
     return answer
 
