@@ -26,7 +26,9 @@ def settings() -> ChatSettings:
 @lru_cache
 def pipeline() -> Pipeline:
     """Build the pipeline once per environment."""
-    return bootstrap.pipeline(settings())
+    return bootstrap.pipeline(
+        settings(), bootstrap.chat_dispatch(settings()), is_inline=settings().inference_mode == "inline"
+    )
 
 
 def requests() -> Requests:

@@ -305,6 +305,7 @@ def test_sample_events() -> None:
         "feedback",
         "health",
         "infer",
+        "infer-batch",
         "infer-cloud",
         "metrics",
         "models",
@@ -312,5 +313,7 @@ def test_sample_events() -> None:
         "probe",
         "recompute",
         "request",
+        "route-line",
+        "route-prompt",
     ] == samples
     assert len(triggers) + 2 == len(samples)  # a direct invoke needs no trigger, and the authorizer is the gateway's

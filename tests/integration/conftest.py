@@ -19,6 +19,7 @@ import classify.app
 import infer.wiring
 import probe.app
 import recompute.app
+import route_batch.wiring
 import status.app
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.template import load_template
@@ -119,6 +120,7 @@ def forget() -> None:
         recompute.app.recomputation,
         status.app.parts,
         probe.app.parts,
+        route_batch.wiring.prompts,
         classify.app.grading,
     ):
         built.cache_clear()

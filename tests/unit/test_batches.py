@@ -43,6 +43,16 @@ def test_message() -> None:
     ("body", "field", "rule"),
     [
         ('{"message": "Hi", "line": 3}', "batch_id", "is required with `line`"),
+        (
+            '{"message": "Hi", "force_tier": "simple", "force_model": "a"}',
+            "force_tier",
+            "must not come with `force_model`",
+        ),
+        (
+            '{"message": "Hi", "conversation_id": "c"}',
+            "conversation_id",
+            "must not come through a queue; `history` may",
+        ),
         (f'{{"message": "Hi", "batch_id": "{BATCH_ID}"}}', "line", "is required with `batch_id`"),
         ('{"message": "Hi", "batch_id": "mine", "line": 1}', "batch_id", "must be the id of a batch"),
         ('{"message": "Hi", "custom_id": "a b"}', "custom_id", "must be 1 to 128 visible characters of ASCII"),

@@ -81,11 +81,14 @@ class PromptMessage(ChatRequest, frozen=True, kw_only=True, forbid_unknown_field
     reply_to: Annotated[str, Meta(max_length=256)] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse half a place in a batch.
+        """Refuse half a place in a batch, and what no queue can keep in order.
 
         Raises:
-            InvalidRequestError: of `batch_id` and `line` there is only one.
+            InvalidRequestError: of `batch_id` and `line` there is only one, or there is a conversation.
         """
+        super().__post_init__()
+        if self.conversation_id is not None:  # its requests come one after the other, and a queue knows no order
+            raise InvalidRequestError("must not come through a queue; `history` may", field="conversation_id")
         if (self.batch_id is None) != (self.line is None):
             missing, other = ("batch_id", "line") if self.batch_id is None else ("line", "batch_id")
             raise InvalidRequestError(f"is required with `{other}`", field=missing)

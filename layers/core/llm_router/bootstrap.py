@@ -10,6 +10,7 @@ import boto3
 from botocore.config import Config
 
 from llm_router.adapters.capacity import meter
+from llm_router.adapters.dynamodb_batches import DynamoBatchStore
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
 from llm_router.adapters.dynamodb_conversations import DynamoConversationStore
 from llm_router.adapters.dynamodb_feedback import DynamoFeedbackStore
@@ -31,7 +32,7 @@ from llm_router.heartbeat import LeaseKeeper
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import utc_day
 from llm_router.metering import BoxMeter, CloudMeter
-from llm_router.models import new_request_id
+from llm_router.models import Lane, new_request_id
 from llm_router.observability import count_degraded, logger
 from llm_router.pipeline import Pipeline
 from llm_router.prices import price_book
@@ -47,6 +48,7 @@ from llm_router.settings import (
     GradingSettings,
     InferCloudSettings,
     InferSettings,
+    PipelineSettings,
     RunnerSettings,
     environment,
     memory_mb,
@@ -184,6 +186,11 @@ def job_store(job_table: str, usage_table: str) -> DynamoJobStore:
     return DynamoJobStore(dynamodb(), job_table=job_table, usage_table=usage_table, clock=now_ms)
 
 
+def batch_store(job_table: str) -> DynamoBatchStore:
+    """Return the batches in the job table."""
+    return DynamoBatchStore(dynamodb(), job_table=job_table, clock=now_ms)
+
+
 def idempotency_store(job_table: str) -> DynamoIdempotencyStore:
     """Return the keys in the job table."""
     return DynamoIdempotencyStore(dynamodb(), job_table=job_table, clock=now_ms)
@@ -279,11 +286,12 @@ def _answer_not_stored(error: StoreError) -> None:
     count_degraded(("cache_write",))
 
 
-def pipeline(settings: ChatSettings) -> Pipeline:
-    """Build the way of every prompt."""
+def pipeline(
+    settings: PipelineSettings, dispatch: "Dispatch", *, lane: Lane = Lane.INTERACTIVE, is_inline: bool = False
+) -> Pipeline:
+    """Build the way of every prompt; `dispatch` has the jobs of a lane run, or runs them itself."""
     jobs = job_store(settings.job_table, settings.usage_table)
-    dispatch = _dispatch(settings)
-    requests = Requests(jobs, dispatch, now_ms)
+    requests = Requests(jobs, dispatch, now_ms, lane)
     vectors = RememberingEmbedder(embedder(settings))
     return Pipeline(
         classifier=classifier(settings, vectors),
@@ -299,11 +307,13 @@ def pipeline(settings: ChatSettings) -> Pipeline:
         clock=now_ms,
         new_id=new_request_id,
         tally=tally(),
-        is_inline=settings.inference_mode == "inline",
+        is_inline=is_inline,
+        lane=lane,
     )
 
 
-def _dispatch(settings: ChatSettings) -> "Dispatch":
+def chat_dispatch(settings: ChatSettings) -> "Dispatch":
+    """Return what has a job run for a caller who waits."""
     if settings.inference_mode == "queue":
         return inference_queue(settings.inference_queue_url)
     runner = inference_runner(settings)

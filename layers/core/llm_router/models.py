@@ -78,6 +78,11 @@ class Source(StrEnum):
     BATCH = "batch"
 
 
+def lane_of(source: Source) -> Lane:
+    """Return the line that requests of a source stand in."""
+    return Lane.BATCH if source in {Source.SQS, Source.BATCH} else Lane.INTERACTIVE
+
+
 class FeedbackVerdict(StrEnum):
     """What a caller says of an answer."""
 
@@ -286,9 +291,7 @@ class Job(Struct, frozen=True, kw_only=True):
     @property
     def lane(self) -> Lane:
         """Which line it stands in."""
-        if self.arm == SHADOW_ARM:
-            return Lane.SHADOW
-        return Lane.BATCH if self.source in {Source.SQS, Source.BATCH} else Lane.INTERACTIVE
+        return Lane.SHADOW if self.arm == SHADOW_ARM else lane_of(self.source)
 
     @property
     def prompt_chars(self) -> int:

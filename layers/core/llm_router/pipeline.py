@@ -13,7 +13,7 @@ from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelUnavailableError, StoreError
 from llm_router.fallback import cloud_target, is_cloud
 from llm_router.jobs import answer_from_cache, failed, succeeded, usage_record
-from llm_router.models import Caller, Conversation, Failure, Job, Source
+from llm_router.models import Caller, Conversation, Delivery, Failure, Job, Lane, Source
 from llm_router.outlook import with_expectation
 from llm_router.planning import Planner, new_job
 from llm_router.ports import Classifier, Clock, Dispatch, JobStore, StatusStore
@@ -43,11 +43,13 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     """What this process uses of the platform."""
     is_inline: bool = False
     """Whether `dispatch` does the work itself, while the caller waits."""
+    lane: Lane = Lane.INTERACTIVE
+    """Whose jobs `dispatch` takes."""
 
     @property
     def requests(self) -> Requests:
         """What looks after the requests that this pipeline has accepted."""
-        return Requests(self.jobs, self.dispatch, self.clock)
+        return Requests(self.jobs, self.dispatch, self.clock, self.lane)
 
     def submit(
         self,
@@ -57,10 +59,12 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         source: Source,
         job_id: str | None = None,
         wait_seconds: float = 0,
+        delivery: Delivery = Delivery(),  # noqa: B008 - it is frozen
     ) -> Job:
         """Accept a request and return its job as it stands now; the job gets `job_id`, or a new one.
 
         `wait_seconds` is how long its caller will wait for the end of the job, at the expense of the function he calls.
+        What nobody waits for is left to the box, however long that is down.
 
         Raises:
             ConflictError: there is a job of this id, or another request of the conversation is on its way.
@@ -79,12 +83,21 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             history=plan.history,
             read=not request.skip_cache,
         )
-        job = new_job(request, plan, lookup, job_id=job_id, tenant=tenant, source=source, created_at_ms=created_at_ms)
+        job = new_job(
+            request,
+            plan,
+            lookup,
+            job_id=job_id,
+            tenant=tenant,
+            source=source,
+            created_at_ms=created_at_ms,
+            delivery=delivery,
+        )
         if lookup.hit is not None:
             return self._record(self._with_stored_answer(job, lookup.hit), plan.conversation)
         if wait_seconds > 0 and not self.is_inline:
             job = replace(job, caller=self._caller(created_at_ms + round(wait_seconds * 1000)))
-        if not is_cloud(job.model) and not self._is_box_down(job):
+        if not is_cloud(job.model) and (job.lane is Lane.BATCH or not self._is_box_down(job)):
             return self._start(with_expectation(job, self.statuses), lookup, plan.conversation, self.dispatch)
         answered = self._answer_of_the_cloud(job, request, plan.canonical)
         if answered is not None:
@@ -137,6 +150,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         try:
             send(job.job_id)
         except StoreError:
+            if job.lane is Lane.BATCH:  # its message comes again, and has it dispatched
+                raise
             failure = Failure(code=StoreError.code, message="the request could not be queued")
             lost = failed(job, failure, self.clock())
             if (kept := self._finish(lost)) is lost:

@@ -7,7 +7,7 @@ from llm_router.arms import unit_of
 from llm_router.box import answer_limit_tokens
 from llm_router.classification import Classification
 from llm_router.conversations import Conversations, fitting
-from llm_router.models import CacheBypass, Conversation, Job, JobStatus, Source, Target, Turn
+from llm_router.models import CacheBypass, Conversation, Delivery, Job, JobStatus, Lane, Source, Target, Turn, lane_of
 from llm_router.ports import Classifier
 from llm_router.prompt import canonicalise, sha256_hex
 from llm_router.request_bodies import CacheQuestion, ChatRequest
@@ -60,7 +60,15 @@ class Planner(Struct, frozen=True):
 
 
 def new_job(
-    request: ChatRequest, plan: Plan, lookup: Lookup, *, job_id: str, tenant: str, source: Source, created_at_ms: int
+    request: ChatRequest,
+    plan: Plan,
+    lookup: Lookup,
+    *,
+    job_id: str,
+    tenant: str,
+    source: Source,
+    created_at_ms: int,
+    delivery: Delivery,
 ) -> Job:
     """Return the job of a request that was looked up in the cache; it waits, whatever was found."""
     model = plan.route.model
@@ -84,13 +92,15 @@ def new_job(
         namespace=lookup.namespace,
         entry_id=lookup.entry_id,
         embedding=tuple(lookup.embedding) if lookup.embedding is not None else None,
-        flight=None if request.skip_cache else _flight(lookup, plan.route, no_store=no_store),
+        flight=None if request.skip_cache else _flight(lookup, plan.route, lane_of(source), no_store=no_store),
         fallbacks=tuple(_fallback(each, lookup, request) for each in plan.route.fallbacks),
         cache_bypass=lookup.bypass,
+        min_similarity=request.min_similarity,
         no_store=no_store,
         cache_ttl_hours=request.cache_ttl_hours,
         degraded=(*lookup.degraded, *plan.graded.missing_parts),
         refusal=lookup.refusal,
+        delivery=delivery,
     )
 
 
@@ -104,9 +114,10 @@ def _fallback(model: str, lookup: Lookup, request: ChatRequest) -> Target:
     )
 
 
-def _flight(lookup: Lookup, route: Route, *, no_store: bool) -> str:
+def _flight(lookup: Lookup, route: Route, lane: Lane, *, no_store: bool) -> str:
     """Return the fingerprint of equal requests.
 
-    Those that must leave no entry join only each other, and so do those that the same fallbacks may answer.
+    Those that must leave no entry join only each other, and so do those that the same fallbacks may answer. Who waits
+    does not join a request that gives way to him.
     """
-    return sha256_hex(f"{lookup.namespace}/{lookup.entry_id}/{no_store}/{route.fallbacks}".encode())
+    return sha256_hex(f"{lookup.namespace}/{lookup.entry_id}/{no_store}/{route.fallbacks}/{lane}".encode())

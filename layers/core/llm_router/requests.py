@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from llm_router.errors import ConflictError, NotFoundError
 from llm_router.fallback import is_for_cloud
 from llm_router.jobs import CANCELLED, cancelled, ended_alone, leader_of, settle, tell, usage_record
-from llm_router.models import Failure, Job, JobStatus, is_request_id
+from llm_router.models import Failure, Job, JobStatus, Lane, is_request_id
 from llm_router.ports import Clock, Dispatch, JobStore
 
 OVERDUE_MS: Final = 60_000
 """A job that nobody has begun for so long is dispatched again: its message may be lost, or hidden by a dead worker."""
-_CANCELLED: Final = Failure(code=CANCELLED, message="the request was cancelled")
+REQUEST_CANCELLED: Final = Failure(code=CANCELLED, message="the request was cancelled")
 
 
 def owned(jobs: JobStore, job_id: str, tenant: str) -> Job:
@@ -37,6 +37,8 @@ class Requests(Struct, frozen=True):
     jobs: JobStore
     dispatch: Dispatch
     clock: Clock
+    lane: Lane = Lane.INTERACTIVE
+    """Whose jobs `dispatch` takes; those of another lane are found by the messages that they have."""
 
     def look(self, job_id: str, tenant: str) -> Job:
         """Return a request as it stands.
@@ -57,7 +59,7 @@ class Requests(Struct, frozen=True):
             return self.jobs.request_cancel(job_id)
         if job.status.finished:
             return job
-        failure = replace(_CANCELLED, busy_ms=job.spent.busy_ms, actual_nano_usd=job.spent.actual_nano_usd)
+        failure = replace(REQUEST_CANCELLED, busy_ms=job.spent.busy_ms, actual_nano_usd=job.spent.actual_nano_usd)
         ended = cancelled(job, failure, self.clock())
         if not self.jobs.finish(ended, usage_record(ended)):
             return self.jobs.request_cancel(job_id)  # a worker took it up in between
@@ -107,7 +109,8 @@ class Requests(Struct, frozen=True):
     def _send(self, job: Job) -> None:
         """Have a job run where it belongs."""
         if not is_for_cloud(job):
-            self.dispatch(job.job_id)
+            if job.lane is self.lane:
+                self.dispatch(job.job_id)
             return
         with suppress(ConflictError):  # a worker was quicker
             self.jobs.escalate(replace(job, worker=None))

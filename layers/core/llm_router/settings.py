@@ -183,7 +183,27 @@ class InferCloudSettings(RunnerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatSettings(GradingSettings, CloudSettings, CacheSettings, InferSettings):
+class PipelineSettings(GradingSettings, CacheSettings, MoneySettings):
+    """What the way of a prompt takes, however it comes in."""
+
+    job_table: str
+    usage_table: str
+    status_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteBatchSettings(PipelineSettings):
+    """Settings of `route_batch`."""
+
+    batch_job_queue_url: HttpUrl
+    batch_queue_arn: str
+    prompt_dead_letter_queue_url: HttpUrl
+    trusted_sender_ids: str = ""
+    """Ids of the roles whose messages on PromptQueue may name a tenant and a batch, with commas between; none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatSettings(PipelineSettings, CloudSettings, InferSettings):
     """Settings of `chat`."""
 
     inference_mode: Literal["queue", "inline"] = "queue"

@@ -42,6 +42,30 @@ class SqsPromptQueue:
                 raise StoreError("queueing prompts failed")
 
 
+class SqsSetAside:
+    """Keeps messages that can never be requests in a queue, for people."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def __call__(self, body: str, *, message_id: str, code: str, reason: str) -> None:
+        """Keep a copy of a message with the reason, perhaps a second time.
+
+        Raises:
+            StoreError: the queue did not take it.
+        """
+        told = {"reason": reason, "code": code, "message_id": message_id}
+        try:
+            self._client.send_message(
+                QueueUrl=self._queue_url,
+                MessageBody=body,
+                MessageAttributes={name: {"DataType": "String", "StringValue": text} for name, text in told.items()},
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise StoreError("keeping a message failed") from error
+
+
 def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """Cut messages into parts that the queue takes in one call."""
     part: list[bytes] = []

@@ -1,0 +1,1 @@
+"""Routes prompts that come through queues."""
