@@ -80,7 +80,8 @@ class World:
         self.dispatched.append(job_id)
 
     def line(self, number: int, message: str = "What is Python?") -> Outcome:
-        """Let the message of a line come."""
+        """Let the message of a line come, a moment after the last one."""
+        self.clock.advance(1)
         return self.prompts.route(line_message(number, message))
 
     def plain(self, body: str, *, sender: str = "AROAANYBODY:x", message_id: str = "m1") -> Outcome:
