@@ -1,22 +1,27 @@
 """PromptQueue and BatchQueue: answer each prompt from the cache, or have it run when the box has time."""
 
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from llm_router import bootstrap
 from llm_router.observability import count_degraded, failures_logged, logger
 from llm_router.settings import environment, on_lambda
 from route_batch.routing import Received
 from route_batch.wiring import prompts
 
+QUEUE_REQUESTS: Final = 1
+"""What a message costs, rounded up, where ten are sent, received and deleted together."""
+
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Route the prompts of a batch; one that a table or a queue refused comes again."""
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    return process_partial_response(event, route, processor, context)
+    with bootstrap.tally().running(queue_requests=QUEUE_REQUESTS * len(event["Records"])):
+        return process_partial_response(event, route, processor, context)
 
 
 def route(record: SQSRecord) -> None:

@@ -80,21 +80,17 @@ def test_plain_prompt(cloud: Cloud, deploy: Deploy) -> None:
 def test_poison_among_prompts(cloud: Cloud, deploy: Deploy, caplog: pytest.LogCaptureFixture) -> None:
     """Poison is put aside with its reason, fails nothing and holds nobody up; no prompt gets into a log."""
     deploy("RouteBatchFunction")
-    event = with_bodies(
-        "route-prompt", "not JSON: secret", '{"message": "What is a tree?"}', '{"message": "secret", "x": 1}'
-    )
-    answer = route_batch(event, Context())
+    poison = {
+        "no JSON: secret": "body: must be JSON in UTF-8",
+        '{"message": "secret", "x": 1}': "x: is not a known field",
+    }
+    answer = route_batch(with_bodies("route-prompt", *poison, '{"message": "What is a tree?"}'), Context())
     aside = received(cloud, "PromptDeadLetterQueue")
+    reasons = {message["Body"]: message["MessageAttributes"]["reason"]["StringValue"] for message in aside}
 
     assert {"batchItemFailures": []} == answer
     assert 1 == len(job_ids(cloud))
-    assert {
-        ("not JSON: secret", "malformed_body", "body: must be JSON in UTF-8"),
-        ('{"message": "secret", "x": 1}', "invalid_request", "x: is not a known field"),
-    } == {
-        (message["Body"], *(message["MessageAttributes"][name]["StringValue"] for name in ("code", "reason")))
-        for message in aside
-    }
+    assert poison == reasons
     assert "secret" not in caplog.text
 
 
