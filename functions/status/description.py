@@ -15,6 +15,7 @@ from status.operations import OPERATIONS, Operation
 API_VERSION: Final = "0.1.0"
 _MEANING: Final = {
     200: "Done.",
+    201: "Made.",
     202: "Accepted and not ready yet; `Location` says where to ask again, and `Retry-After` when.",
     400: "The body is not JSON in UTF-8.",
     401: "There is no `Authorization` header; the gateway says so.",
@@ -90,6 +91,8 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
             for status, kinds in sorted(operation.answers.items())
         },
     }
+    if operation.is_admin:
+        described["description"] = "For keys with the role admin."
     if operation.is_open:
         described["security"] = []
     if operation.body is not None:

@@ -12,6 +12,7 @@ from llm_router.cache_responses import (
     LookupResponse,
 )
 from llm_router.grading_responses import ClassifyManyResponse, ClassifyResponse
+from llm_router.key_bodies import KeyResponse, KeysResponse, NewKeyRequest, RotateRequest, SecretResponse
 from llm_router.report_responses import CacheStatsResponse, CostsResponse, DailyResponse, SummaryResponse
 from llm_router.request_bodies import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
 from llm_router.responses import ChatResponse, ErrorBody, GatewayMessage, PendingResponse
@@ -44,6 +45,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """Of statuses that mean something of their own here."""
     is_open: bool = False
     """Whether it needs no key."""
+    is_admin: bool = False
+    """Whether it needs a key with the role admin."""
 
     @property
     def answers(self) -> dict[int, tuple[Any, ...]]:
@@ -65,6 +68,13 @@ _ENTRY_ID: Final = {
     "description": "A `cache_entry_id` of an answer, or the `entry_id` of a candidate.",
     "required": True,
     "schema": {"type": "string", "pattern": "^[0-9a-f]{64}\\.[0-9a-f]{64}$"},
+}
+_KEY_ID: Final = {
+    "name": "key_id",
+    "in": "path",
+    "description": "The `key_id` of a key.",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^key_[0-9a-f]{12}$"},
 }
 _EXAMPLE: Final = {"message": "What is a binary tree?"}
 _PREFER: Final = {
@@ -223,6 +233,51 @@ OPERATIONS: Final = (
         responses={200: (str,)},
         media_type="text/plain",
         errors=(503,),
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/keys",
+        summary="Make an API key; its secret is shown this once",
+        body=NewKeyRequest,
+        example={"tenant": "acme"},
+        responses={201: (SecretResponse,)},
+        errors=(*_BODY_ERRORS, 409, 503),
+        is_admin=True,
+        meanings={201: "The key, with its secret.", 409: "Its random id was taken; try again."},
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/keys",
+        summary="All API keys, without their secrets",
+        responses={200: (KeysResponse,)},
+        errors=(503,),
+        is_admin=True,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/keys/{key_id}/rotate",
+        summary="Give an API key another secret, which is shown this once",
+        body=RotateRequest,
+        example={"grace_seconds": 3600},
+        parameters=(_KEY_ID,),
+        responses={200: (SecretResponse,)},
+        errors=(*_BODY_ERRORS, 404, 409, 503),
+        is_admin=True,
+        meanings={
+            200: "The key, with its new secret.",
+            404: "There is no such key.",
+            409: "It was revoked, has expired, or somebody else changed it at the same time.",
+        },
+    ),
+    Operation(
+        method="delete",
+        path="/api/v1/keys/{key_id}",
+        summary="Revoke an API key; it is let in for another minute at most",
+        parameters=(_KEY_ID,),
+        responses={200: (KeyResponse,)},
+        errors=(404, 409, 503),
+        is_admin=True,
+        meanings={200: "The key as it ended.", 404: "There is no such key.", 409: "Others changed it all the time."},
     ),
     Operation(
         method="get",

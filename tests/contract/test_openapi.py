@@ -102,7 +102,7 @@ def test_body_errors_are_documented() -> None:
     statuses = {400, 413, 415, STATUS[InvalidRequestError]}
     with_body = {name: operation for name, operation in operations() if "requestBody" in operation}
 
-    assert 4 == len(with_body)
+    assert 6 == len(with_body)
     assert [] == [
         name for name, operation in with_body.items() if not statuses <= set(map(int, operation["responses"]))
     ]

@@ -307,6 +307,11 @@ def test_sample_events() -> None:
         "infer",
         "infer-batch",
         "infer-cloud",
+        "keys-create",
+        "keys-invoke",
+        "keys-list",
+        "keys-revoke",
+        "keys-rotate",
         "metrics",
         "models",
         "openapi",
@@ -316,4 +321,4 @@ def test_sample_events() -> None:
         "route-line",
         "route-prompt",
     ] == samples
-    assert len(triggers) + 2 == len(samples)  # a direct invoke needs no trigger, and the authorizer is the gateway's
+    assert len(triggers) + 3 == len(samples)  # two direct invokes need no trigger, and the authorizer is the gateway's

@@ -17,6 +17,7 @@ import cache_lookup.wiring
 import chat.wiring
 import classify.app
 import infer.wiring
+import keys.wiring
 import probe.app
 import recompute.app
 import route_batch.wiring
@@ -118,6 +119,7 @@ def forget() -> None:
         analytics.wiring.metrics,
         authorize.app.gatekeeper,
         recompute.app.recomputation,
+        keys.wiring.registry,
         status.app.parts,
         probe.app.parts,
         route_batch.wiring.prompts,

@@ -249,10 +249,16 @@ class AnalyticsSettings(BaselineSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuthorizeSettings(Settings):
-    """Settings of `authorize`."""
+class KeysSettings(Settings):
+    """Settings of `keys`."""
 
     key_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthorizeSettings(KeysSettings):
+    """Settings of `authorize`."""
+
     auth_mode: Literal["api-key", "none"] = "api-key"
     """`none` takes everybody for an administrator of the tenant `default`."""
 

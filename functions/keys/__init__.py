@@ -1,0 +1,1 @@
+"""Makes, lists, rotates and revokes API keys."""
