@@ -6,7 +6,7 @@ from llm_router import bootstrap
 from llm_router.adapters.sqs_prompts import SqsSetAside
 from llm_router.errors import InvalidRequestError
 from llm_router.models import Lane
-from llm_router.observability import count, logger
+from llm_router.observability import Metric, count, logger
 from llm_router.settings import RouteBatchSettings, environment
 from route_batch.routing import Prompts, Received
 
@@ -20,7 +20,7 @@ def prompts() -> Prompts:
     def set_aside(message: Received, error: InvalidRequestError) -> None:
         reason = f"{error.field}: {error}" if error.field else str(error)
         logger().warning("prompt is set aside", extra={"message_id": message.message_id, "reason": reason})
-        count("PromptSetAside")
+        count(Metric.PROMPT_SET_ASIDE)
         keep(message.body, message_id=message.message_id, code=error.code, reason=reason)
 
     dispatch = bootstrap.inference_queue(settings.batch_job_queue_url)

@@ -18,6 +18,7 @@ class Metric(StrEnum):
     RECORD_FAILED = "RecordFailed"
     JOB_FAILED = "JobFailed"
     JOB_ESCALATED = "JobEscalated"
+    PROMPT_SET_ASIDE = "PromptSetAside"
     CACHE_DEGRADED = "CacheDegraded"
     BOX_UNREACHABLE = "BoxUnreachable"
     PRELOAD_FAILED = "PreloadFailed"
