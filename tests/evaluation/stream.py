@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from llm_router.prompt import canonicalise
-from llm_router.semantic_cache import CANDIDATES
+from llm_router.stored_answers import CANDIDATES
 from tests.evaluation.embedding import Embeddings
 from tests.evaluation.pairs import read_lines
 

@@ -5,7 +5,7 @@ from llm_router.jobs import answer_from_cache, feedback_record, succeeded, usage
 from llm_router.models import CacheTier, Caller, FeedbackVerdict, Job, Spent
 from llm_router.polling import seen_after
 from llm_router.quantities import QUANTITIES, Quantities
-from llm_router.semantic_cache import Hit
+from llm_router.stored_answers import Hit
 from tests.builders import COSTS, make_answer, make_entry, make_job, make_usage
 from tests.fakes import NOW_MS
 

@@ -17,7 +17,7 @@ from llm_router.errors import (
 from llm_router.estimates import Pace
 from llm_router.jobs import answer_from_cache, succeeded, usage_record
 from llm_router.models import CacheTier, Generation, JobStatus, ModelCall, Turn
-from llm_router.semantic_cache import Hit
+from llm_router.stored_answers import Hit
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_job, make_runner
 from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
 

@@ -17,7 +17,7 @@ from llm_router.jobs import (
 )
 from llm_router.models import CacheTier, Failure, FeedbackVerdict, Job, JobStatus
 from llm_router.rollups import rollup_key
-from llm_router.semantic_cache import Hit
+from llm_router.stored_answers import Hit
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_job
 from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeJobStore, SettableClock
 

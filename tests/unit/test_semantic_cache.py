@@ -11,7 +11,8 @@ from llm_router.prompt import canonicalise
 from llm_router.request_bodies import CacheQuestion
 from llm_router.sampling import ResponseFormat, Sampling
 from llm_router.semantic_cache import Lookup, Scope, SemanticCache
-from tests.builders import TINY, make_entry
+from llm_router.stored_answers import StoredAnswers
+from tests.builders import TINY, make_entry, make_job
 from tests.fakes import NOW_MS, FakeCacheStore, FakeEmbedder, SettableClock
 
 QUESTION = CacheQuestion(message="What is Python?")
@@ -493,3 +494,35 @@ def test_namespace_tells_nothing() -> None:
 def test_embedder_version() -> None:
     """The cache says which vectors it compares."""
     assert "words-1" == World().cache.embedder_version
+
+
+@pytest.mark.parametrize(
+    ("stored", "by_meaning", "tier"),
+    [
+        ("What is Python?", False, CacheTier.EXACT),
+        ("Please tell me, what is Python?", True, CacheTier.SEMANTIC),
+        ("Please tell me, what is Python?", False, None),
+        ("What is Rust?", True, None),
+    ],
+)
+def test_second_look(stored: str, by_meaning: bool, tier: CacheTier | None) -> None:
+    """A request that has waited is answered by what was stored since, by its words or by its meaning."""
+    store, embedder = FakeCacheStore(), FakeEmbedder()
+    store.put(make_entry(stored), embedder.embed(canonicalise(stored)))
+    answers = StoredAnswers(store, threshold=0.85, clock=SettableClock())
+    job = make_job(embedding=tuple(embedder.embed("What is Python?")))
+    hit = answers.look_again(job, by_meaning=by_meaning).hit
+
+    assert tier == (hit and hit.tier)
+
+
+def test_second_look_with_conditions() -> None:
+    """The least similarity that a request asks for holds for the second look too; who wants a new answer gets one."""
+    store, embedder = FakeCacheStore(), FakeEmbedder()
+    stored = "Please tell me, what is Python?"
+    store.put(make_entry(stored), embedder.embed(canonicalise(stored)))
+    answers = StoredAnswers(store, threshold=0.85, clock=SettableClock())
+    job = make_job(embedding=tuple(embedder.embed("What is Python?")))
+    strict, new = replace(job, min_similarity=0.9999), replace(job, cache_bypass=CacheBypass.SKIP_CACHE)
+
+    assert None is answers.look_again(strict, by_meaning=True).hit is answers.look_again(new, by_meaning=True).hit

@@ -14,7 +14,7 @@ from llm_router.jobs import CANCELLED, answer_from_cache, cancelled, usage_recor
 from llm_router.metering import Meter
 from llm_router.models import Answer, Failure, Generation, Job, Spent, Target
 from llm_router.ports import CacheStore, Clock, JobStore, LanguageModel
-from llm_router.semantic_cache import exact_hit
+from llm_router.stored_answers import exact_hit
 from llm_router.tally import Tally, unmetered
 from llm_router.work import LEASE_MS, CancelledError, EscalatedError, Work
 

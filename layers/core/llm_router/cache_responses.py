@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from llm_router.feedback import Feedback
 from llm_router.models import CacheBypass, CacheTier, FeedbackVerdict
-from llm_router.semantic_cache import Verdict
+from llm_router.stored_answers import Verdict
 
 
 class LookupResponse(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from llm_router.footprint import footprint, recording
 from llm_router.models import Answer, Failure, FeedbackVerdict, Job, JobStatus, Lane, Spent
 from llm_router.ports import Clock, JobStore
 from llm_router.quantities import Quantities
-from llm_router.semantic_cache import Hit
+from llm_router.stored_answers import Hit
 from llm_router.usage import UsageRecord
 
 CANCELLED: Final = "cancelled"

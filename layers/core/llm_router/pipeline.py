@@ -21,7 +21,8 @@ from llm_router.quantities import Quantities
 from llm_router.request_bodies import ChatRequest
 from llm_router.requests import Requests
 from llm_router.routing import Router
-from llm_router.semantic_cache import Hit, Lookup, SemanticCache
+from llm_router.semantic_cache import Lookup, SemanticCache
+from llm_router.stored_answers import Hit
 from llm_router.tally import Tally, unmetered
 
 
