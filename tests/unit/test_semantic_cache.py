@@ -505,7 +505,7 @@ def test_embedder_version() -> None:
         ("What is Rust?", True, None),
     ],
 )
-def test_second_look(stored: str, by_meaning: bool, tier: CacheTier | None) -> None:
+def test_second_look(*, stored: str, by_meaning: bool, tier: CacheTier | None) -> None:
     """A request that has waited is answered by what was stored since, by its words or by its meaning."""
     store, embedder = FakeCacheStore(), FakeEmbedder()
     store.put(make_entry(stored), embedder.embed(canonicalise(stored)))
