@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from llm_router.batches import Batch, LineError, LineResult, line_job_id
 from llm_router.box import BoxSighting, BoxState
+from llm_router.box_hours import BoxHour, BoxMinute
 from llm_router.breaker import Admission
 from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
@@ -23,6 +24,7 @@ from llm_router.ports import (
     TRANSACTION_ACTIONS,
     BatchStore,
     Box,
+    BoxHours,
     CacheStore,
     Clock,
     ConversationStore,
@@ -766,6 +768,24 @@ class FakeUsageStore:
         return (record for record in self.records if record.day == day)
 
 
+class FakeBoxHours:
+    """BoxHours in a dictionary."""
+
+    def __init__(self) -> None:
+        self.hours: dict[tuple[str, int], BoxHour] = {}
+
+    def note(self, at_ms: int, found: BoxMinute, nano_usd_per_hour: int) -> None:
+        """Note how the box was found in a minute."""
+        day, (hour, minute) = utc_day(at_ms), divmod(at_ms // 60_000 % (24 * 60), 60)
+        known = self.hours.get((day, hour)) or BoxHour(day=day, hour=hour, nano_usd_per_hour=nano_usd_per_hour)
+        seen = {found.value: getattr(known, found) | {minute}}
+        self.hours[day, hour] = replace(known, nano_usd_per_hour=nano_usd_per_hour, **seen)
+
+    def days(self, first_day: str, last_day: str) -> Sequence[BoxHour]:
+        """Return the hours of some days."""
+        return [hour for (day, _), hour in sorted(self.hours.items()) if first_day <= day <= last_day]
+
+
 class FakeStatusStore:
     """StatusStore in attributes; `broken` is one that fails to read and write figures."""
 
@@ -835,6 +855,7 @@ if TYPE_CHECKING:
         type[ConversationStore],
         type[LanguageModel],
         type[RollupStore],
+        type[BoxHours],
         type[StatusStore],
         type[Box],
     ] = (
@@ -848,6 +869,7 @@ if TYPE_CHECKING:
         FakeConversationStore,
         FakeModel,
         FakeRollupStore,
+        FakeBoxHours,
         FakeStatusStore,
         FakeBox,
     )

@@ -6,6 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from llm_router import bootstrap
 from llm_router.box import BoxSighting
+from llm_router.box_hours import BoxMinute
 from llm_router.errors import ModelUnavailableError
 from llm_router.observability import Metric, count
 from llm_router.ports import Box
@@ -26,11 +27,13 @@ def look(box: Box, checked_at_ms: int) -> BoxSighting:
 
 
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> None:
-    """Write down one look at the box, and another one after models were loaded."""
+    """Write down one look at the box, and that it ran, and another look after models were loaded."""
     known = parts()
     deadline_ms = bootstrap.now_ms() + context.get_remaining_time_in_millis() - SPARE_MS
     sighting = look(known.box, bootstrap.now_ms())
     known.store.put_box(sighting)
+    found = BoxMinute.UP if sighting.state else BoxMinute.SILENT
+    known.hours.note(sighting.checked_at_ms, found, known.nano_usd_per_hour)
     if sighting.state and known.preloader.preload(sighting.state, known.preloaded, deadline_ms=deadline_ms):
         known.store.put_box(look(known.box, bootstrap.now_ms()))
 

@@ -1,13 +1,15 @@
 """Builds what looks at the box and loads its models."""
 
+from decimal import Decimal
 from functools import lru_cache
 
 from msgspec import Struct
 
 from llm_router import bootstrap
+from llm_router.costs import nano_usd
 from llm_router.errors import ModelError
 from llm_router.observability import Metric, count, logger
-from llm_router.ports import Box, StatusStore
+from llm_router.ports import Box, BoxHours, StatusStore
 from llm_router.routing import Router
 from llm_router.settings import ProbeSettings, environment
 from probe.preloading import Preloader
@@ -18,6 +20,8 @@ class Parts(Struct, frozen=True):
 
     box: Box
     store: StatusStore
+    hours: BoxHours
+    nano_usd_per_hour: int
     preloader: Preloader
     preloaded: tuple[str, ...]
     """Models to keep in memory."""
@@ -32,6 +36,8 @@ def parts() -> Parts:
     return Parts(
         box,
         bootstrap.status_store(settings.status_table),
+        bootstrap.box_hours(settings.rollup_table),
+        nano_usd(Decimal(settings.instance_usd_per_hour)),
         Preloader(box, bootstrap.now_ms, note_failed_load),
         tuple(filter(None, wanted)) if settings.preload_models else (),
     )

@@ -104,6 +104,7 @@ def forget() -> None:
     for built in (
         bootstrap.dynamodb,
         bootstrap.sqs,
+        bootstrap.tally,
         chat.wiring.pipeline,
         chat.wiring.settings,
         chat.wiring.keyed_requests,

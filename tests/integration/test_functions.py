@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import runpy
+from contextlib import nullcontext
 from itertools import permutations
 from typing import Any
 
@@ -368,6 +369,19 @@ def test_probe_and_models(deploy: Deploy, ollama: OllamaStandIn) -> None:
     }
     assert any(same_model(TINY, each["name"]) for each in body["installed"])
     assert "0.145" == body["prices"]["instance_usd_per_hour"]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_probe_notes_the_hour(deploy: Deploy, ollama: OllamaStandIn, *, answers: bool) -> None:
+    """Each look notes a minute in which the box ran, at its price, whether it answered or not."""
+    deploy("ProbeFunction", INSTANCE_USD_PER_HOUR="0.36")
+    day = bootstrap.today()
+    with nullcontext() if answers else ollama.refusing():
+        probe(load_event("probe"), Context())
+    (hour,) = bootstrap.box_hours("RollupTable").days(day, bootstrap.today())
+
+    assert (360_000_000, int(answers), int(not answers)) == (hour.nano_usd_per_hour, len(hour.up), len(hour.silent))
+    assert 1 == hour.billed_minutes
 
 
 def test_probe_that_preloads(deploy: Deploy) -> None:

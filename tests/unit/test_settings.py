@@ -55,7 +55,7 @@ REQUIRED: dict[type[Settings], dict[str, str]] = {
     KeysSettings: {"KEY_TABLE": "k"},
     AnalyticsSettings: {"ROLLUP_TABLE": "r", "STATUS_TABLE": "s", "INFERENCE_QUEUE_URL": "http://sqs/q"},
     RecomputeSettings: {"USAGE_TABLE": "u", "ROLLUP_TABLE": "r"},
-    ProbeSettings: {"STATUS_TABLE": "s", "OLLAMA_BASE_URL": "http://box:11434"},
+    ProbeSettings: {"STATUS_TABLE": "s", "ROLLUP_TABLE": "r", "OLLAMA_BASE_URL": "http://box:11434"},
     StatusSettings: {
         "CACHE_TABLE": "c",
         "JOB_TABLE": "j",

@@ -11,6 +11,7 @@ from botocore.config import Config
 
 from llm_router.adapters.capacity import meter
 from llm_router.adapters.dynamodb_batches import DynamoBatchStore
+from llm_router.adapters.dynamodb_box_hours import DynamoBoxHours
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
 from llm_router.adapters.dynamodb_conversations import DynamoConversationStore
 from llm_router.adapters.dynamodb_feedback import DynamoFeedbackStore
@@ -216,6 +217,11 @@ def usage_store(table: str) -> DynamoUsageStore:
 def inference_queue(url: str) -> SqsInferenceQueue:
     """Return the queue that `infer` reads."""
     return SqsInferenceQueue(sqs(), url)
+
+
+def box_hours(rollup_table: str) -> DynamoBoxHours:
+    """Return the box's hours in the rollup table."""
+    return DynamoBoxHours(dynamodb(), rollup_table)
 
 
 def status_store(table: str) -> DynamoStatusStore:

@@ -1,8 +1,13 @@
 """In which minutes the box ran, as the probe saw it, and what they cost."""
 
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+MINUTES: Final = 60
 
 
 class BoxMinute(StrEnum):
@@ -36,3 +41,9 @@ class BoxHour(Struct, frozen=True, kw_only=True):
     def observed_minutes(self) -> int:
         """How many minutes are known."""
         return len(self.up | self.silent | self.asleep)
+
+    def between(self, first: datetime, end: datetime) -> "BoxHour":
+        """Return the hour without the minutes before `first`, and without those from `end` on."""
+        begin = datetime.fromisoformat(f"{self.day}T{self.hour:02}:00+00:00")
+        kept = {minute for minute in range(MINUTES) if first <= begin + timedelta(minutes=minute) < end}
+        return replace(self, up=self.up & kept, silent=self.silent & kept, asleep=self.asleep & kept)

@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from llm_router.batches import Batch, LineError, LineResult, PromptMessage
 from llm_router.box import BoxSighting, BoxState
+from llm_router.box_hours import BoxHour, BoxMinute
 from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.classification import Classification
 from llm_router.estimates import Pace
@@ -369,6 +370,16 @@ class UsageStore(Protocol):
         Raises:
             StoreError: also when a record cannot be read; it is named.
         """
+
+
+class BoxHours(Protocol):
+    """Keeps in which minutes the box ran. Every method raises StoreError when the store fails."""
+
+    def note(self, at_ms: int, found: BoxMinute, nano_usd_per_hour: int) -> None:
+        """Note how the box was found in the UTC minute of a moment, and its price; doing so again changes nothing."""
+
+    def days(self, first_day: str, last_day: str) -> Sequence[BoxHour]:
+        """Return the hours of some UTC days, `YYYY-MM-DD`, both included, in which it was looked at, oldest first."""
 
 
 class StatusStore(Protocol):

@@ -147,10 +147,15 @@ class BaselineSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MoneySettings(BaselineSettings):
-    """What the box costs and what it is compared with."""
+class InstanceSettings(Settings):
+    """What the box costs."""
 
     instance_usd_per_hour: UsdAmount = "0.145"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoneySettings(BaselineSettings, InstanceSettings):
+    """What the box costs and what it is compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,10 +269,11 @@ class AuthorizeSettings(KeysSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeSettings(RoutingSettings, ShadowSettings):
+class ProbeSettings(RoutingSettings, InstanceSettings, ShadowSettings):
     """Settings of `probe`."""
 
     status_table: str
+    rollup_table: str
     ollama_base_url: HttpUrl
     preload_models: bool = False
 
