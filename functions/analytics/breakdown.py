@@ -7,13 +7,13 @@ from analytics.figures import Baselines, Figures, known_usd, percent
 from analytics.queries import ReportQuery, days_of, period
 from analytics.reading import Reading
 from llm_router.costs import usd
-from llm_router.report_responses import CostsResponse, DailyResponse, DayRow
+from llm_router.report_responses import CostsResponse, DailyResponse, DayRow, FullyLoaded
 from llm_router.usage import Rollup
 
 TOTAL = "total"
 
 
-def costs(query: ReportQuery, reading: Reading, baselines: Baselines) -> CostsResponse:
+def costs(query: ReportQuery, reading: Reading, baselines: Baselines, loaded: FullyLoaded) -> CostsResponse:
     """Show what requests cost, one row for each value of a property."""
     figures = {name: Figures.of(rows) for name, rows in _grouped(reading.rows, query.by).items()}
     shown = [baselines.cost_row(name, each) for name, each in figures.items() if not each.is_empty]
@@ -24,6 +24,7 @@ def costs(query: ReportQuery, reading: Reading, baselines: Baselines) -> CostsRe
         baseline_model=baselines.model,
         rows=tuple(sorted(shown, key=lambda row: (-row.actual_nano_usd, row.name))),
         totals=baselines.cost_row(TOTAL, Figures.of(reading.rows)),
+        fully_loaded=loaded,
         items_read=reading.items,
     )
 

@@ -4,11 +4,18 @@ from msgspec import Struct
 
 from analytics.breakdown import costs, daily
 from analytics.figures import Baselines
+from analytics.full_costs import LoadedReader
 from analytics.queries import ReportQuery
-from analytics.reading import Reader
+from analytics.reading import Reader, Reading
 from analytics.savings import savings
 from analytics.summaries import cache_stats, summary
-from llm_router.report_responses import CacheStatsResponse, CostsResponse, DailyResponse, SummaryResponse
+from llm_router.report_responses import (
+    CacheStatsResponse,
+    CostsResponse,
+    DailyResponse,
+    FullyLoaded,
+    SummaryResponse,
+)
 from llm_router.savings_responses import SavingsReport
 
 
@@ -17,10 +24,12 @@ class Reports(Struct, frozen=True, kw_only=True):
 
     reader: Reader
     baselines: Baselines
+    loaded: LoadedReader
 
     def summary(self, query: ReportQuery) -> SummaryResponse:
         """Return what the router did and what it was worth."""
-        return summary(query, self.reader.period(query).rows, self.baselines)
+        reading, loaded = self._loaded(query)
+        return summary(query, reading.rows, self.baselines, loaded)
 
     def cache_stats(self, query: ReportQuery) -> CacheStatsResponse:
         """Return how the cache did."""
@@ -28,7 +37,8 @@ class Reports(Struct, frozen=True, kw_only=True):
 
     def costs(self, query: ReportQuery) -> CostsResponse:
         """Return what requests cost, by one of their properties."""
-        return costs(query, self.reader.period(query), self.baselines)
+        reading, loaded = self._loaded(query)
+        return costs(query, reading, self.baselines, loaded)
 
     def savings(self, query: ReportQuery) -> SavingsReport:
         """Return what was saved, day by day and in all, and where the figures are from."""
@@ -37,3 +47,6 @@ class Reports(Struct, frozen=True, kw_only=True):
     def daily(self, query: ReportQuery) -> DailyResponse:
         """Return what happened day by day."""
         return daily(query, self.reader.days(query), self.baselines)
+
+    def _loaded(self, query: ReportQuery) -> tuple[Reading, FullyLoaded]:
+        return self.loaded.cost(query, self.reader.period(query), self.baselines)

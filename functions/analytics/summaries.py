@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from analytics.figures import Baselines, Figures, known_usd, percent
 from analytics.queries import ReportQuery, period
 from llm_router.costs import usd
-from llm_router.report_responses import CacheStatsResponse, SummaryResponse
+from llm_router.report_responses import CacheStatsResponse, FullyLoaded, SummaryResponse
 from llm_router.usage import Rollup
 
 
-def summary(query: ReportQuery, rows: Sequence[Rollup], baselines: Baselines) -> SummaryResponse:
+def summary(query: ReportQuery, rows: Sequence[Rollup], baselines: Baselines, loaded: FullyLoaded) -> SummaryResponse:
     """Sum up requests, tokens, money and latency.
 
     Baselines are from the tokens, not from the records, which may have been compared with another model when they
@@ -46,6 +46,7 @@ def summary(query: ReportQuery, rows: Sequence[Rollup], baselines: Baselines) ->
         requests_by_arm=_requests_by(rows, "arm"),
         shadow_requests=sums["shadow_requests"],
         shadow_cost=usd(sums["shadow_nano_usd"]),
+        fully_loaded=loaded,
     )
 
 

@@ -7,12 +7,14 @@ from typing import Any
 from analytics.accepting import choose
 from analytics.documents import MEDIA_TYPES, Document, render
 from analytics.figures import Baselines
+from analytics.full_costs import LoadedReader
 from analytics.metrics import Metrics
 from analytics.queries import COSTS_PARAMETERS, PERIOD_PARAMETERS, Caller, ReportQuery, parse_query
 from analytics.reading import Reader
 from analytics.reports import Reports
 from llm_router import api, bootstrap
 from llm_router.keys import Role
+from llm_router.platform_prices import platform_prices
 from llm_router.prices import price_book
 from llm_router.report_responses import Report
 from llm_router.settings import AnalyticsSettings, environment
@@ -24,9 +26,11 @@ def reports() -> Reports:
     settings = AnalyticsSettings.from_env(environment())
     prices = price_book()
     prices.price(settings.baseline_model, bootstrap.today())  # an unknown one is found here, not by the first reader
+    rollups = bootstrap.rollup_store(settings.rollup_table)
     return Reports(
-        reader=Reader(bootstrap.rollup_store(settings.rollup_table), bootstrap.now_ms),
+        reader=Reader(rollups, bootstrap.now_ms),
         baselines=Baselines(settings.baseline_model, prices),
+        loaded=LoadedReader(rollups, bootstrap.box_hours(settings.rollup_table), platform_prices()),
     )
 
 

@@ -3,26 +3,34 @@ from decimal import Decimal
 import pytest
 
 from analytics.figures import Baselines, Figures
+from analytics.full_costs import DESCRIPTION, LoadedReader
 from analytics.reading import Reader
 from analytics.reports import Reports
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus
+from llm_router.platform_prices import platform_prices
 from llm_router.prices import ListPrice, PriceBook, price_book
-from llm_router.report_responses import CacheStatsResponse, CostRow, Period, SummaryResponse
+from llm_router.report_responses import CacheStatsResponse, CostRow, FullyLoaded, Period, SummaryResponse
 from llm_router.rollups import usage_event
 from llm_router.usage import Rollup, UsageRecord
 from tests.builders import TINY, make_query, make_usage, usage_at
-from tests.fakes import NOW_MS, FakeRollupStore, SettableClock
+from tests.fakes import NOW_MS, FakeBoxHours, FakeRollupStore, SettableClock
 
 LARGE = "ollama/llama3.2"
 JULY_30_MS = 1_785_412_800_000  # 2026-07-30, 12:00 UTC
 FREE = {"busy_ms": 0, "actual_nano_usd": 0}
 
 
-def reports(*records: UsageRecord, baseline_model: str = "gpt-4", now_ms: int = NOW_MS) -> Reports:
+def reports(
+    *records: UsageRecord, baseline_model: str = "gpt-4", now_ms: int = NOW_MS, hours: FakeBoxHours | None = None
+) -> Reports:
     """Return reports over some requests, asked for at 22:13 UTC on 2023-11-14 unless another time is said."""
     store = FakeRollupStore()
     store.add([usage_event(record) for record in records])
-    return Reports(reader=Reader(store, SettableClock(now_ms)), baselines=Baselines(baseline_model, price_book()))
+    return Reports(
+        reader=Reader(store, SettableClock(now_ms)),
+        baselines=Baselines(baseline_model, price_book()),
+        loaded=LoadedReader(store, hours or FakeBoxHours(), platform_prices()),
+    )
 
 
 BUSY = reports(
@@ -80,6 +88,23 @@ def test_summary() -> None:
         requests_by_arm={"default": 5, "phi": 1},
         shadow_requests=2,
         shadow_cost=0.0003,
+        fully_loaded=FullyLoaded(  # neither metered nor looked at
+            description=DESCRIPTION,
+            region="us-east-1",
+            marginal_nano_usd=4_300_700,
+            box_idle_nano_usd=0,
+            lambda_nano_usd=0,
+            dynamodb_nano_usd=0,
+            gateway_nano_usd=0,
+            queue_nano_usd=0,
+            total_nano_usd=4_300_700,
+            total_cost=0.0043007,
+            nano_usd_per_request=716_783,
+            net_savings=0.0031993,
+            net_savings_nano_usd=3_199_300,
+            observed_hours=0.0,
+            billed_hours=0.0,
+        ),
     ) == BUSY.summary(make_query())
 
 

@@ -45,5 +45,7 @@ class BoxHour(Struct, frozen=True, kw_only=True):
     def between(self, first: datetime, end: datetime) -> "BoxHour":
         """Return the hour without the minutes before `first`, and without those from `end` on."""
         begin = datetime.fromisoformat(f"{self.day}T{self.hour:02}:00+00:00")
+        if first <= begin and begin + timedelta(hours=1) <= end:
+            return self
         kept = {minute for minute in range(MINUTES) if first <= begin + timedelta(minutes=minute) < end}
         return replace(self, up=self.up & kept, silent=self.silent & kept, asleep=self.asleep & kept)

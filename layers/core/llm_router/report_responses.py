@@ -20,6 +20,37 @@ class Report(Struct, frozen=True, kw_only=True):
     """Whose requests; `all` are everybody's."""
 
 
+class FullyLoaded(Struct, frozen=True, kw_only=True):
+    """What the period cost in all; None where a price is unknown."""
+
+    description: str
+    """Which figure is which, and what is in neither."""
+    region: str
+    """Whose list prices these are."""
+    marginal_nano_usd: int
+    """The same as `actual_nano_usd`."""
+    box_idle_nano_usd: int
+    """The hours in which the box was seen to run, or the tenant's share of them, less its busy time; never negative."""
+    lambda_nano_usd: int | None
+    """The functions that answer, the waiting of callers included."""
+    dynamodb_nano_usd: int | None
+    """Request units, and bytes of the vector index."""
+    gateway_nano_usd: int | None
+    queue_nano_usd: int | None
+    total_nano_usd: int | None
+    """All of these."""
+    total_cost: float | None
+    nano_usd_per_request: int | None
+    """None while there are none, too."""
+    net_savings: float | None
+    """What the baseline would have cost, less `total_cost`."""
+    net_savings_nano_usd: int | None
+    observed_hours: float
+    """Of the box; the hours in which nobody looked at it are unknown, and not in the cost."""
+    billed_hours: float
+    """Those of the observed hours in which the box ran, whether it answered or not."""
+
+
 class SummaryResponse(Report, frozen=True, kw_only=True):
     """What the router did and what it was worth."""
 
@@ -62,6 +93,7 @@ class SummaryResponse(Report, frozen=True, kw_only=True):
     """Copies that another model answered for comparison, which count nowhere else but in the costs."""
     shadow_cost: float
     """Share of `actual_cost`, in USD."""
+    fully_loaded: FullyLoaded
 
 
 class CostRow(Struct, frozen=True, kw_only=True):
@@ -95,6 +127,7 @@ class CostsResponse(Report, frozen=True, kw_only=True):
     """The most expensive first."""
     totals: CostRow
     """As in the summary of the same period."""
+    fully_loaded: FullyLoaded
     items_read: int
     """How many items of RollupTable this report was made of."""
 
