@@ -42,7 +42,12 @@ class Reports(Struct, frozen=True, kw_only=True):
 
     def savings(self, query: ReportQuery) -> SavingsReport:
         """Return what was saved, day by day and in all, and where the figures are from."""
-        return savings(query, self.reader.days(query), self.baselines)
+        readings = self.reader.days(query)
+        whole = Reading(
+            [row for reading in readings for row in reading.rows], sum(reading.items for reading in readings)
+        )
+        _, loaded = self.loaded.cost(query, whole, self.baselines)
+        return savings(query, readings, self.baselines, loaded)
 
     def daily(self, query: ReportQuery) -> DailyResponse:
         """Return what happened day by day."""

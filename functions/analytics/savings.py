@@ -9,6 +9,7 @@ from analytics.figures import Baselines, Figures, cost_row, percent
 from analytics.queries import ReportQuery, days_of, period
 from analytics.reading import Reading
 from llm_router.costs import usd
+from llm_router.report_responses import FullyLoaded
 from llm_router.savings_responses import AnswerSources, BaselineSavings, PriceUsed, SavingsReport
 
 ESTIMATES: Final = (
@@ -16,12 +17,14 @@ ESTIMATES: Final = (
     "Other models would count them a little differently; every request is taken to be sent there, and none cached.",
     "The cost is measured: busy seconds of the machine at its hourly price, and list prices of a cloud's tokens.",
     "Tokens that a cloud did not tell are estimated from the length of the texts.",
-    "Idle hours of the machine, Lambda, DynamoDB and the gateway are not in the cost.",
+    "Idle hours of the machine, Lambda, DynamoDB, the gateway and the queue are in the fully loaded cost only.",
     "Percentiles of the latency are within 5 percent.",
 )
 
 
-def savings(query: ReportQuery, readings: Sequence[Reading], baselines: Baselines) -> SavingsReport:
+def savings(
+    query: ReportQuery, readings: Sequence[Reading], baselines: Baselines, loaded: FullyLoaded
+) -> SavingsReport:
     """Compare what a period cost with every baseline, and say where the figures are from."""
     days = [Figures.of(reading.rows) for reading in readings]
     whole = Figures.of(chain.from_iterable(reading.rows for reading in readings))
@@ -34,6 +37,7 @@ def savings(query: ReportQuery, readings: Sequence[Reading], baselines: Baseline
         marginal_cost=usd(sums["actual_nano_usd"]),
         marginal_nano_usd=sums["actual_nano_usd"],
         shadow_cost=usd(sums["shadow_nano_usd"]),
+        fully_loaded=loaded,
         estimated_token_requests=sums["estimated_token_requests"],
         baselines=tuple(_compared(model, whole, nano) for model, nano in baselines.costs_nano_usd(whole).items()),
         estimates=ESTIMATES,

@@ -22,6 +22,17 @@ _ANSWERS: Final = {
     "shadow": "shadows, beside the requests",
 }
 
+_LOADED: Final = {
+    "marginal_nano_usd": "marginal cost",
+    "box_idle_nano_usd": "idle hours of the machine",
+    "lambda_nano_usd": "Lambda",
+    "dynamodb_nano_usd": "DynamoDB",
+    "gateway_nano_usd": "gateway",
+    "queue_nano_usd": "queue",
+    "total_nano_usd": "fully loaded cost",
+    "net_savings_nano_usd": "net saving with all of it",
+}
+
 
 def page(report: SavingsReport) -> str:
     """Return the page."""
@@ -33,6 +44,8 @@ def page(report: SavingsReport) -> str:
         cost=escape(_usd(report.marginal_nano_usd)),
         shadow_cost=escape(f"{report.shadow_cost:,.6f} USD"),
         requests=f"{report.requests:,}",
+        loaded=_rows((name, _amount(getattr(report.fully_loaded, field))) for field, name in _LOADED.items()),
+        loaded_description=escape(report.fully_loaded.description),
         baselines=_rows(_baseline(each) for each in report.baselines),
         answers=_rows((name, f"{getattr(report.answers, field):,}") for field, name in _ANSWERS.items()),
         configured=escape(first.model),

@@ -9,15 +9,17 @@ import pytest
 
 from analytics.documents import MEDIA_TYPES, Document, render
 from analytics.figures import Baselines
+from analytics.full_costs import LoadedReader
 from analytics.reading import Reader
 from analytics.reports import Reports
 from llm_router.models import CacheTier, JobStatus
+from llm_router.platform_prices import platform_prices
 from llm_router.prices import ListPrice, price_book
 from llm_router.rollups import usage_event
 from llm_router.savings_responses import AnswerSources, BaselineSavings, PriceUsed, SavingsReport
 from llm_router.usage import UsageRecord
 from tests.builders import make_query, make_usage
-from tests.fakes import FakeRollupStore, SettableClock
+from tests.fakes import FakeBoxHours, FakeRollupStore, SettableClock
 
 FREE: dict[str, Any] = {"busy_ms": 0, "actual_nano_usd": 0}
 NOTHING: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0}
@@ -37,7 +39,11 @@ def savings(*records: UsageRecord, days: int = 2, baseline: str = "gpt-4", **fie
     """Return the report over some requests."""
     store = FakeRollupStore()
     store.add([usage_event(record) for record in records])
-    reports = Reports(reader=Reader(store, SettableClock()), baselines=Baselines(baseline, price_book()))
+    reports = Reports(
+        reader=Reader(store, SettableClock()),
+        baselines=Baselines(baseline, price_book()),
+        loaded=LoadedReader(store, FakeBoxHours(), platform_prices()),
+    )
     return reports.savings(make_query(days, **fields))
 
 

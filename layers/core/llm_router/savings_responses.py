@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from llm_router.report_responses import DayRow, Report
+from llm_router.report_responses import DayRow, FullyLoaded, Report
 
 
 class AnswerSources(Struct, frozen=True, kw_only=True):
@@ -61,6 +61,8 @@ class SavingsReport(Report, frozen=True, kw_only=True):
     marginal_nano_usd: int
     shadow_cost: float
     """Share of the shadows in it."""
+    fully_loaded: FullyLoaded
+    """Beside the configured baseline."""
     estimated_token_requests: int
     """Answered by a cloud that did not tell the tokens, which were estimated from the length of the texts."""
     baselines: tuple[BaselineSavings, ...]
