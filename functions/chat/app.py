@@ -5,6 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from chat import openai_routes
 from chat.invoke import invoke
 from chat.wiring import ask, outlook_of, pipeline, requests
 from llm_router import api, bootstrap, idempotency
@@ -14,6 +15,7 @@ from llm_router.responses import describe, pending
 from llm_router.settings import environment, on_lambda
 
 app = api.create_api()
+app.include_router(openai_routes.router)
 
 
 @app.post("/api/v1/chat")
@@ -25,14 +27,12 @@ def chat() -> Response[str]:
     key = idempotency.key_of(event["headers"])
     job = ask(request, tenant=api.tenant_of(event), source=Source.HTTP, wait_seconds=wait_seconds, key=key)
     if job.failure is not None:
-        failure = job.failure
-        status = api.failure_status(failure)
-        return api.error_response(app, status, failure.code, failure.message, request_id=job.job_id)
+        return api.failure_response(app, job.failure, job.job_id)
     if job.status.finished:
         return api.respond(describe(job, bootstrap.now_ms()))
     body = pending(job, bootstrap.now_ms(), outlook_of(job))
-    headers = {"Location": f"/api/v1/requests/{job.job_id}", "Retry-After": str(api.ask_again_seconds(body))}
-    return api.respond(body, 202, headers)
+    location = f"/api/v1/requests/{job.job_id}"
+    return api.respond(body, 202, {"Location": location, "Retry-After": str(api.ask_again_seconds(body))})
 
 
 @app.get("/api/v1/requests/<job_id>")

@@ -1,6 +1,5 @@
 """GET /health, /api/v1/models, /openapi.json and /docs: what the router is and how it is."""
 
-from functools import lru_cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -8,18 +7,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from llm_router import api
 from llm_router.settings import environment, on_lambda
-from status import wiring
+from status import openai_routes
 from status.catalogue import ModelsResponse
 from status.description import docs_page, openapi
 from status.health import PartStatus
+from status.wiring import parts
 
 app = api.create_api()
-
-
-@lru_cache
-def parts() -> wiring.Parts:
-    """Build the parts once per environment."""
-    return wiring.build(environment())
+app.include_router(openai_routes.router)
 
 
 @app.get("/health")

@@ -1,7 +1,7 @@
 """Wires the checks of this function to the tables, the queue and the embedding model."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 from msgspec import Struct
 
@@ -10,7 +10,7 @@ from llm_router.adapters.dynamodb import check_table
 from llm_router.ports import StatusStore
 from llm_router.prices import price_book
 from llm_router.routing import Router
-from llm_router.settings import StatusSettings
+from llm_router.settings import StatusSettings, environment
 from status.catalogue import Prices, prices_of
 from status.health import Health
 
@@ -26,9 +26,10 @@ class Parts(Struct, frozen=True):
     """Model of the shadows; none when empty."""
 
 
-def build(environ: Mapping[str, str]) -> Parts:
-    """Build everything out of the function's settings."""
-    settings = StatusSettings.from_env(environ)
+@lru_cache
+def parts() -> Parts:
+    """Build everything once per environment."""
+    settings = StatusSettings.from_env(environment())
     router = Router.from_settings(settings, bootstrap.today())
     statuses = bootstrap.status_store(settings.status_table)
     check = partial(partial, check_table, bootstrap.dynamodb())

@@ -31,6 +31,7 @@ class Question(Struct):
     system: str = ""
     stream: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+    format: str | dict[str, Any] | None = None
     keep_alive: float | str | None = None
     truncate: bool = True
     shift: bool = True

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 CORE = ROOT / "layers" / "core" / "llm_router"
 FUNCTIONS = ROOT / "functions"
 EDGES = {"bootstrap.py", "api.py", "observability.py"}
-ENTRANCES = {"app.py", "invoke.py", "wiring.py"}
+ENTRANCES = {"app.py", "invoke.py", "openai_routes.py", "wiring.py"}
 FORBIDDEN = (
     "aws_lambda_powertools",
     "boto3",

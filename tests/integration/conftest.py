@@ -21,7 +21,7 @@ import keys.wiring
 import probe.app
 import recompute.app
 import route_batch.wiring
-import status.app
+import status.wiring
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.template import load_template
 from infra.local.vectors import install
@@ -121,7 +121,7 @@ def forget() -> None:
         authorize.app.gatekeeper,
         recompute.app.recomputation,
         keys.wiring.registry,
-        status.app.parts,
+        status.wiring.parts,
         probe.app.parts,
         route_batch.wiring.prompts,
         classify.app.grading,

@@ -8,9 +8,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
 
-from llm_router import errors, jobs
+from llm_router import errors, jobs, openai_errors
 from llm_router.callers import Caller
 from llm_router.errors import RouterError
 from llm_router.keys import Role
@@ -85,7 +86,7 @@ def respond(body: Any, status: int = 200, headers: Mapping[str, str] | None = No
 
 
 def error_response(
-    app: APIGatewayHttpResolver,
+    app: BaseRouter,
     status: int,
     code: str,
     message: str,
@@ -93,14 +94,20 @@ def error_response(
     field: str | None = None,
     request_id: str | None = None,
 ) -> Response[str]:
-    """Return an error in the one shape, with Retry-After where trying again can help.
+    """Return an error in the shape of its path, with Retry-After where trying again can help.
 
     `request_id` is the router's own where there is one, otherwise the gateway's.
     """
-    shown_id = request_id or request_id_of(app.current_event.raw_event)
+    event = app.current_event.raw_event
+    shown_id = request_id or request_id_of(event)
     detail = ErrorDetail(code=code, message=message, field=field, request_id=shown_id)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return respond(ErrorBody(detail), status, headers)
+    if not event["rawPath"].startswith(openai_errors.PREFIX):
+        return respond(ErrorBody(detail), status, headers)
+    status, body = openai_errors.openai_error(status, code, message, field)
+    if status == HTTPStatus.CONFLICT:
+        headers["x-should-retry"] = "false"  # OpenAI's clients would ask again
+    return respond(body, status, headers | {"x-request-id": shown_id})
 
 
 def ask_again_seconds(body: PendingResponse) -> int:
@@ -110,9 +117,10 @@ def ask_again_seconds(body: PendingResponse) -> int:
     return max(1, min(LONGEST_RETRY_AFTER_SECONDS, -(-body.estimated_ms // 1000)))
 
 
-def failure_status(failure: Failure) -> int:
-    """Return the HTTP status of a job's failure."""
-    return _BY_CODE.get(failure.code, 502)
+def failure_response(app: BaseRouter, failure: Failure, request_id: str) -> Response[str]:
+    """Return why a request has no answer as an error."""
+    status = _BY_CODE.get(failure.code, 502)
+    return error_response(app, status, failure.code, failure.message, request_id=request_id)
 
 
 def caller_of(event: Mapping[str, Any]) -> Caller:

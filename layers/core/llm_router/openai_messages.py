@@ -74,18 +74,19 @@ def without_unsupported(messages: object, field: str) -> object:
     return [_message(each, f"{field}[{number}]") for number, each in enumerate(messages)]
 
 
-def exchange(messages: Sequence[Message], field: str) -> Exchange:
+def exchange(messages: Sequence[Message], field: str, *, before: Sequence[Message] = ()) -> Exchange:
     """Return what messages come to: several in a row of one role are one, with an empty line between them.
 
     Args:
         messages: Oldest first.
         field: What the caller calls them.
+        before: Instructions that stand elsewhere.
 
     Raises:
         InvalidRequestError: the last one is not the user's, or is blank.
         PromptTooLongError: the question or the instruction is too long.
     """
-    instruction = "\n\n".join(each.text for each in messages if each.role in INSTRUCTING)
+    instruction = "\n\n".join(each.text for each in [*before, *messages] if each.role in INSTRUCTING)
     spoken = [each for each in messages if each.role not in INSTRUCTING]
     if not spoken or spoken[-1].role != "user" or messages[-1].role in INSTRUCTING:
         raise InvalidRequestError("must end with a message of the user's", field=field)

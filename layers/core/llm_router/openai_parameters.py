@@ -49,6 +49,9 @@ RESPONSES: Final[Harmless] = {
     "truncation": ("disabled",),
 }
 
+TEXT: Final[Harmless] = {"verbosity": ("medium",)}
+"""Of `text` in a request for a response."""
+
 
 def refuse_unsupported(document: Mapping[str, Any], harmless: Harmless, path: str = "") -> dict[str, Any]:
     """Return a JSON object without the parameters that the router does not have.

@@ -61,7 +61,7 @@ class ChatCompletionBody(Struct, frozen=True, kw_only=True, forbid_unknown_field
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
 
-class ChatCompletion(Struct, frozen=True, kw_only=True):
+class CompletionRequest(Struct, frozen=True, kw_only=True):
     """A request for a chat completion, in the router's words."""
 
     request: ChatRequest
@@ -69,7 +69,7 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
     includes_usage: bool = False
 
 
-def parse_chat_completion(document: dict[str, Any]) -> ChatCompletion:
+def parse_chat_completion(document: dict[str, Any]) -> CompletionRequest:
     """Return the request that a body of `POST /v1/chat/completions`, parsed from JSON, makes.
 
     Raises:
@@ -98,7 +98,7 @@ def parse_chat_completion(document: dict[str, Any]) -> ChatCompletion:
         stop=(body.stop,) if isinstance(body.stop, str) else body.stop or (),
         response_format=body.response_format,
     )
-    return ChatCompletion(request=request, is_streamed=bool(body.stream), includes_usage=body.includes_usage)
+    return CompletionRequest(request=request, is_streamed=bool(body.stream), includes_usage=body.includes_usage)
 
 
 def named_model(name: str) -> tuple[Complexity | None, str | None]:

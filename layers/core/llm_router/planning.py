@@ -4,9 +4,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llm_router.arms import unit_of
-from llm_router.box import answer_limit_tokens
+from llm_router.box import answer_limit_tokens, fits
 from llm_router.classification import Classification
 from llm_router.conversations import Conversations, fitting
+from llm_router.errors import PromptTooLongError
+from llm_router.fallback import is_cloud
 from llm_router.models import CacheBypass, Conversation, Delivery, Job, JobStatus, Lane, Source, Target, Turn, lane_of
 from llm_router.ports import Classifier
 from llm_router.prompt import canonicalise, sha256_hex
@@ -41,6 +43,7 @@ class Planner(Struct, frozen=True):
         Raises:
             ConflictError: another request of the conversation is on its way.
             UnknownModelError: the forced model is not configured.
+            PromptTooLongError: nobody who may answer is likely to hold the turns that the caller brings.
             StoreError: the conversation could not be read.
         """
         canonical = canonicalise(question.message)
@@ -49,6 +52,7 @@ class Planner(Struct, frozen=True):
         if question.force_tier is not None:
             graded = replace(graded, complexity=question.force_tier)
         route = self.router.route(graded.complexity, question.chars, question.force_model, unit=unit)
+        _refuse_too_long(question, route)
         conversation = self.conversations.read(tenant, question.conversation_id, job_id)
         return Plan(
             canonical=canonical,
@@ -57,6 +61,12 @@ class Planner(Struct, frozen=True):
             conversation=conversation,
             history=fitting(conversation.turns, route.model, question) if conversation else question.history,
         )
+
+
+def _refuse_too_long(question: CacheQuestion, route: Route) -> None:
+    # A message alone is bounded; the box says itself when it cannot hold one.
+    if question.history and not route.fallbacks and not is_cloud(route.model) and not fits(route.model, question.chars):
+        raise PromptTooLongError("The messages are longer than the model's context.")
 
 
 def new_job(

@@ -22,13 +22,16 @@ StopSequences = Annotated[
     tuple[StopSequence, ...], Meta(max_length=4, description="The answer ends before any of them.")
 ]
 
+SchemaName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
+SchemaDescription = Annotated[str, Meta(max_length=1024)]
+
 
 class JsonSchema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The schema of an answer; `strict` makes no difference to the box, which is always strict."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
+    name: SchemaName
     schema: dict[str, Any]
-    description: Annotated[str, Meta(max_length=1024)] | None = None
+    description: SchemaDescription | None = None
     strict: bool | None = None
 
     def __post_init__(self) -> None:

@@ -1,0 +1,56 @@
+"""The router's errors in OpenAI's shape, with the statuses and codes that its clients expect.
+
+https://platform.openai.com/docs/guides/error-codes
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from msgspec import Struct
+
+from llm_router import errors
+
+PREFIX: Final = "/v1/"
+"""Paths whose errors have this shape."""
+_AS: Final[Mapping[str, tuple[int, str]]] = {
+    errors.InvalidRequestError.code: (400, "invalid_value"),
+    errors.UnsupportedParameterError.code: (400, "unsupported_parameter"),
+    errors.PromptTooLongError.code: (400, "context_length_exceeded"),
+    errors.UnknownModelError.code: (404, "model_not_found"),
+    errors.ModelTimeoutError.code: (504, "timeout"),
+}
+"""Status and code by the router's own code; the others keep theirs."""
+_PARAMETERS: Final[Mapping[str, str | None]] = {"force_model": "model", "message": "messages", "body": None}
+"""What the caller calls a field of the router's own requests."""
+
+
+class OpenAIErrorDetail(Struct, frozen=True, kw_only=True):
+    """What was wrong: a sentence, a kind, the offending parameter where there is one, and a stable code."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIErrorBody(Struct, frozen=True):
+    """The one shape of every error under `/v1`."""
+
+    error: OpenAIErrorDetail
+
+
+def openai_error(status: int, code: str, message: str, field: str | None) -> tuple[int, OpenAIErrorBody]:
+    """Return status and body for what the router's own interface would answer with these."""
+    status, code = _AS.get(code, (status, code))
+    param = _PARAMETERS.get(field, field) if field is not None else None
+    told = f"`{param}` {message}" if param else message
+    if code == "context_length_exceeded":
+        param = "messages"
+    return status, OpenAIErrorBody(OpenAIErrorDetail(message=told, type=_type(status), param=param, code=code))
+
+
+def _type(status: int) -> str:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return "rate_limit_error"
+    return "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
