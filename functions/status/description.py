@@ -10,7 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from status.field_meanings import field_meanings
-from status.operations import OPERATIONS, Operation
+from status.operation import Operation
+from status.operations import OPERATIONS
 
 API_VERSION: Final = "0.1.0"
 _MEANING: Final = {

@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-from msgspec import Struct
-
 from llm_router.cache_responses import (
     CacheStatusResponse,
     ClearedResponse,
@@ -15,45 +13,15 @@ from llm_router.grading_responses import ClassifyManyResponse, ClassifyResponse
 from llm_router.key_bodies import KeyResponse, KeysResponse, NewKeyRequest, RotateRequest, SecretResponse
 from llm_router.report_responses import CacheStatsResponse, CostsResponse, DailyResponse, SummaryResponse
 from llm_router.request_bodies import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
-from llm_router.responses import ChatResponse, ErrorBody, GatewayMessage, PendingResponse
+from llm_router.responses import ChatResponse, PendingResponse
 from llm_router.savings_responses import SavingsReport
 from status.catalogue import ModelsResponse
 from status.health import HealthResponse
+from status.openai_operations import OPENAI_OPERATIONS
+from status.operation import IDEMPOTENCY_KEY, Operation
 from status.report_parameters import BY, PERIOD
 
 _BODY_ERRORS: Final = (400, 413, 415, 422)
-
-
-class Operation(Struct, frozen=True, kw_only=True):
-    """One route as a reader sees it."""
-
-    method: str
-    path: str
-    summary: str
-    body: type | None = None
-    example: dict[str, Any] | None = None
-    """A body to try."""
-    parameters: tuple[dict[str, Any], ...] = ()
-    responses: dict[int, tuple[Any, ...]]
-    """By status; several where the body depends on how far a request has come."""
-    media_type: str = "application/json"
-    """Of the responses; errors are JSON everywhere."""
-    text_types: tuple[str, ...] = ()
-    """In which a caller can have the same as text."""
-    errors: tuple[int, ...] = ()
-    meanings: dict[int, str] = {}
-    """Of statuses that mean something of their own here."""
-    is_open: bool = False
-    """Whether it needs no key."""
-    is_admin: bool = False
-    """Whether it needs a key with the role admin."""
-
-    @property
-    def answers(self) -> dict[int, tuple[Any, ...]]:
-        """Return the bodies by status, errors and what the gateway answers to a bad key with them."""
-        refusals = {} if self.is_open else {401: (GatewayMessage,), 403: (GatewayMessage, ErrorBody)}
-        return refusals | self.responses | dict.fromkeys(self.errors, (ErrorBody,))
-
 
 _JOB_ID: Final = {
     "name": "job_id",
@@ -83,12 +51,6 @@ _PREFER: Final = {
     "description": "`respond-async` answers 202 at once.",
     "schema": {"type": "string"},
 }
-_IDEMPOTENCY_KEY: Final = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The same key with the same body is the same request, for 24 hours; with another body it is a 409.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-}
 
 OPERATIONS: Final = (
     Operation(
@@ -97,7 +59,7 @@ OPERATIONS: Final = (
         summary="Answer a prompt from the cache or a model",
         body=ChatRequest,
         example=_EXAMPLE,
-        parameters=(_PREFER, _IDEMPOTENCY_KEY),
+        parameters=(_PREFER, IDEMPOTENCY_KEY),
         responses={200: (ChatResponse,), 202: (PendingResponse,)},
         errors=(*_BODY_ERRORS, 409, 502, 503, 504),
         meanings={
@@ -309,4 +271,5 @@ OPERATIONS: Final = (
         media_type="text/html",
         is_open=True,
     ),
+    *OPENAI_OPERATIONS,
 )

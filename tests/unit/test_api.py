@@ -16,7 +16,7 @@ from llm_router.api import (
     ask_again_seconds,
     create_api,
     error_response,
-    failure_status,
+    failure_response,
     parse_body,
     require_admin,
     respond,
@@ -357,8 +357,65 @@ def test_every_error_has_a_status() -> None:
     ],
 )
 def test_failure_status(code: str, status: int) -> None:
-    """A job's failure has the status of its error; an unknown one is the model's."""
-    assert status == failure_status(Failure(code=code, message=""))
+    """A job's failure has the status of its error and the id of its request; an unknown one is the model's."""
+    app = create_api()
+
+    @app.get("/health")
+    def route() -> Response[str]:
+        return failure_response(app, Failure(code=code, message="odd"), "req_1")
+
+    response = app.resolve(http_event("health"), Context())
+
+    assert status == response["statusCode"]
+    assert {"code": code, "message": "odd", "request_id": "req_1"} == body_of(response)["error"]
+
+
+def openai_answer_to(error: Exception) -> dict[str, Any]:
+    """Return the response of an OpenAI-compatible route that raises an error."""
+    app = create_api()
+
+    @app.get("/v1/models")
+    def route() -> None:
+        raise error
+
+    response: dict[str, Any] = app.resolve(http_event("openai-models"), Context())
+    return response
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "param"),
+    [
+        (errors.InvalidRequestError("m", field="top_p"), 400, "invalid_value", "top_p"),
+        (errors.UnknownModelError("m", field="force_model"), 404, "model_not_found", "model"),
+        (errors.StoreError("m"), 503, "store_error", None),
+        (errors.ConfigError(["m"]), 500, "internal_error", None),
+        (ValueError("secret"), 500, "internal_error", None),
+    ],
+)
+def test_openai_shape(error: Exception, status: int, code: str, param: str | None) -> None:
+    """Under /v1 every error has OpenAI's shape and statuses, and the request's id in a header."""
+    response = openai_answer_to(error)
+    shown = body_of(response)["error"]
+
+    assert (status, code, param) == (response["statusCode"], shown["code"], shown["param"])
+    assert {"message", "type", "param", "code"} == shown.keys()
+    assert "secret" not in shown["message"]
+    assert "Oc1bPhTvoAMEJ3A=" == response["headers"]["x-request-id"]
+    assert ("2" if status == 503 else None) == response["headers"].get("Retry-After")
+
+
+def test_openai_conflict() -> None:
+    """OpenAI's clients take a conflict for something that passes; they are told that it does not."""
+    response = openai_answer_to(errors.ConflictError("m"))
+
+    assert (409, "false") == (response["statusCode"], response["headers"]["x-should-retry"])
+
+
+def test_no_such_openai_route() -> None:
+    """A path under /v1 that does not exist is refused in OpenAI's shape."""
+    response = create_api().resolve(http_event("openai-models"), Context())
+
+    assert (404, "not_found") == (response["statusCode"], body_of(response)["error"]["code"])
 
 
 def seen_by(**authorizer: Any) -> dict[str, Any]:

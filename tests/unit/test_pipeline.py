@@ -9,7 +9,14 @@ from llm_router.box import BoxSighting, BoxState, ResidentModel, answer_limit_to
 from llm_router.cache_entries import CacheEntry
 from llm_router.classification import Complexity, LearnedClassifier, RuleClassifier
 from llm_router.conversations import Conversations
-from llm_router.errors import ConflictError, EmbeddingError, InvalidRequestError, ModelUnavailableError, StoreError
+from llm_router.errors import (
+    ConflictError,
+    EmbeddingError,
+    InvalidRequestError,
+    ModelUnavailableError,
+    PromptTooLongError,
+    StoreError,
+)
 from llm_router.estimates import Pace
 from llm_router.jobs import cancelled, succeeded, usage_record
 from llm_router.models import CacheBypass, CacheTier, Failure, Job, JobStatus, Source, Turn
@@ -153,6 +160,19 @@ def test_turns_that_are_too_long() -> None:
     job = World().submit("Why?", history=turns)
 
     assert (LARGE, turns) == (job.model, job.history)
+
+
+def test_turns_that_nobody_can_hold() -> None:
+    """Turns of the caller's that are too long for all who may answer are refused before anything is stored."""
+    turns = (Turn("Who?", "a" * 60_000),)
+    world = World()
+    for fields in ({}, {"force_model": TINY}):
+        with pytest.raises(PromptTooLongError):
+            world.submit("Why?", history=turns, **fields)
+    job = world_with_cloud().submit("Why?", history=turns)
+
+    assert {} == world.jobs.jobs
+    assert turns == job.history
 
 
 def test_unknown_forced_model() -> None:

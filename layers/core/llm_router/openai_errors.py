@@ -18,6 +18,7 @@ _AS: Final[Mapping[str, tuple[int, str]]] = {
     errors.UnsupportedParameterError.code: (400, "unsupported_parameter"),
     errors.PromptTooLongError.code: (400, "context_length_exceeded"),
     errors.UnknownModelError.code: (404, "model_not_found"),
+    errors.ModelNotFoundError.code: (503, "model_missing"),
     errors.ModelTimeoutError.code: (504, "timeout"),
 }
 """Status and code by the router's own code; the others keep theirs."""
@@ -42,12 +43,13 @@ class OpenAIErrorBody(Struct, frozen=True):
 
 def openai_error(status: int, code: str, message: str, field: str | None) -> tuple[int, OpenAIErrorBody]:
     """Return status and body for what the router's own interface would answer with these."""
-    status, code = _AS.get(code, (status, code))
+    if code == errors.PromptTooLongError.code:
+        field = "messages"
+    elif field is not None:
+        message = "The body " + message if field == "body" else f"`{_PARAMETERS.get(field, field)}` {message}"
     param = _PARAMETERS.get(field, field) if field is not None else None
-    told = f"`{param}` {message}" if param else message
-    if code == "context_length_exceeded":
-        param = "messages"
-    return status, OpenAIErrorBody(OpenAIErrorDetail(message=told, type=_type(status), param=param, code=code))
+    status, code = _AS.get(code, (status, code))
+    return status, OpenAIErrorBody(OpenAIErrorDetail(message=message, type=_type(status), param=param, code=code))
 
 
 def _type(status: int) -> str:

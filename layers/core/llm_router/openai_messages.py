@@ -30,7 +30,7 @@ _HARMLESS_IN_MESSAGE: Final[Harmless] = {
 _HARMLESS_IN_PART: Final[Harmless] = {"annotations": ([],), "logprobs": ([],)}
 
 
-class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TextPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A part of a message."""
 
     type: str
@@ -43,7 +43,7 @@ class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     role: str
     """`system`, `developer`, `user` or `assistant`."""
-    content: str | tuple[Part, ...]
+    content: str | tuple[TextPart, ...]
 
     @property
     def text(self) -> str:
