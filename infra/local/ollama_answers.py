@@ -1,8 +1,10 @@
 """What the Ollama stand-in says: no model, but the same words for the same question, and the same counts."""
 
 import hashlib
+import json
 import re
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 CHARS_PER_TOKEN: Final = 5
 TEMPLATE_TOKENS: Final = 8
@@ -50,3 +52,34 @@ def compose(model: str, contents: list[str]) -> str:
     ]
     quote = " ".join(words[:QUOTED_WORDS])
     return " ".join([f"You asked {model}: {quote}", "(This is a stand-in for Ollama, no language model.)", *filler])
+
+
+def until(text: str, stops: Sequence[str]) -> str:
+    """Return what of a text comes before any of the stop sequences."""
+    return min((text.partition(stop)[0] for stop in stops), key=len, default=text)
+
+
+def in_form(text: str, form: str | dict[str, Any] | None) -> str:
+    """Return a text as Ollama's `format` wants it: as it is, in any JSON object, or in one that fits a schema."""
+    if form is None:
+        return text
+    return json.dumps({"answer": text} if isinstance(form, str) else _instance(form, text))
+
+
+def _instance(schema: dict[str, Any], text: str) -> object:
+    """Return a value that a plain schema allows; references, combinations and bounds are not looked at."""
+    if choices := schema.get("enum"):
+        return choices[0]
+    match schema.get("type"):
+        case "object":
+            return {name: _instance(part, text) for name, part in schema.get("properties", {}).items()}
+        case "array":
+            return [_instance(schema.get("items", {}), text)]
+        case "integer" | "number":
+            return len(text)
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case _:
+            return text

@@ -9,7 +9,7 @@ import msgspec
 from starlette.types import Send
 
 from infra.local.exchange import SUFFIX, AbortableResponse, Pace
-from infra.local.ollama_answers import compose, count_prompt_tokens, tokens
+from infra.local.ollama_answers import compose, count_prompt_tokens, in_form, tokens, until
 from infra.local.ollama_memory import NS_PER_S, Memory, ModelCard
 from infra.local.ollama_shapes import BUSY, CRASHED, TOO_LONG, Question, Shape, answer_line
 
@@ -95,7 +95,8 @@ class Exchange(AbortableResponse[Question]):
             return await self._speak(wire, load_ns, min(prompt_tokens, context))
 
     async def _speak(self, wire: "_Wire", load_ns: int, prompt_tokens: int) -> None:
-        said = tokens(compose(self.card.name, self.question.contents))
+        text = compose(self.card.name, self.question.contents)
+        said = tokens(until(in_form(text, self.question.format), self.question.stops))
         spoken = said[: self.question.max_tokens]
         prompt_ns = prompt_tokens * NS_PER_S // self.card.prompt_tokens_per_s
         token_ns = NS_PER_S // self.card.output_tokens_per_s

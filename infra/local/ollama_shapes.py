@@ -50,6 +50,12 @@ class Question(Struct):
         return self.keep_alive
 
     @property
+    def stops(self) -> list[str]:
+        """The texts before which the answer ends."""
+        stops = self.options.get("stop", [])
+        return [stops] if isinstance(stops, str) else list(stops)
+
+    @property
     def max_tokens(self) -> int | None:
         """Upper bound of the answer's length; None without one."""
         limit = int(self.options.get("num_predict", UNLIMITED))

@@ -51,9 +51,11 @@ def test_parameters(model: ChatOpenAI, router: Any) -> None:
 def test_structured_output(model: ChatOpenAI, router: Any) -> None:
     """A schema is handed to the box as the form of the answer."""
     schema = {"title": "Loom", "type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
-    model.with_structured_output(schema, method="json_schema", include_raw=True).invoke("How old is a loom?")
+    answer = model.with_structured_output(schema, method="json_schema").invoke("How old is a loom?")
 
     assert {"age": {"type": "integer"}} == router.box.calls[-1].format["properties"]
+    assert isinstance(answer, dict)
+    assert isinstance(answer["age"], int)
 
 
 def test_responses(model: ChatOpenAI) -> None:
