@@ -70,16 +70,9 @@ def _instance(schema: dict[str, Any], text: str) -> object:
     """Return a value that a plain schema allows; references, combinations and bounds are not looked at."""
     if choices := schema.get("enum"):
         return choices[0]
-    match schema.get("type"):
-        case "object":
-            return {name: _instance(part, text) for name, part in schema.get("properties", {}).items()}
-        case "array":
-            return [_instance(schema.get("items", {}), text)]
-        case "integer" | "number":
-            return len(text)
-        case "boolean":
-            return True
-        case "null":
-            return None
-        case _:
-            return text
+    kind: str = schema.get("type", "string")
+    if kind == "object":
+        return {name: _instance(part, text) for name, part in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [_instance(schema.get("items", {}), text)]
+    return {"integer": len(text), "number": len(text), "boolean": True, "null": None}.get(kind, text)
