@@ -17,6 +17,7 @@ from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
+from llm_router.input_files import InputFile
 from llm_router.jobs import is_set_aside, utc_day
 from llm_router.keys import ApiKey, KeyRecord
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, Lane, ModelCall
@@ -31,6 +32,7 @@ from llm_router.ports import (
     Embedder,
     FeedbackStore,
     IdempotencyStore,
+    InputFiles,
     JobStore,
     KeyStore,
     LanguageModel,
@@ -551,6 +553,34 @@ class FakeBatchStore:
             raise StoreError(f"{method} failed")
 
 
+class FakeInputFiles:
+    """InputFiles in a dictionary."""
+
+    def __init__(self) -> None:
+        self.files: dict[tuple[str, str], bytes] = {}
+
+    def put(self, bucket: str, key: str, content: bytes) -> None:
+        """Write a file."""
+        self.files[bucket, key] = content
+
+    def find(self, bucket: str, key: str) -> InputFile:
+        """Return what is known of a file."""
+        content = self._content(bucket, key)
+        return InputFile(bucket=bucket, key=key, etag=f"{crc32(content):x}", size_bytes=len(content))
+
+    def read(self, file: InputFile, *, offset_bytes: int, count_bytes: int) -> bytes:
+        """Return a piece of the file that was found."""
+        if self.find(file.bucket, file.key) != file:
+            raise ConflictError("was changed while it was read")
+        return self._content(file.bucket, file.key)[offset_bytes : offset_bytes + count_bytes]
+
+    def _content(self, bucket: str, key: str) -> bytes:
+        try:
+            return self.files[bucket, key]
+        except KeyError as error:
+            raise NotFoundError("does not exist, or may not be read") from error
+
+
 class FakeIdempotencyStore:
     """IdempotencyStore in a dictionary."""
 
@@ -850,6 +880,7 @@ if TYPE_CHECKING:
         type[FeedbackStore],
         type[JobStore],
         type[BatchStore],
+        type[InputFiles],
         type[IdempotencyStore],
         type[KeyStore],
         type[ConversationStore],
@@ -864,6 +895,7 @@ if TYPE_CHECKING:
         FakeFeedbackStore,
         FakeJobStore,
         FakeBatchStore,
+        FakeInputFiles,
         FakeIdempotencyStore,
         FakeKeyStore,
         FakeConversationStore,

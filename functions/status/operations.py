@@ -15,6 +15,7 @@ from llm_router.report_responses import CacheStatsResponse, CostsResponse, Daily
 from llm_router.request_bodies import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
 from llm_router.responses import ChatResponse, PendingResponse
 from llm_router.savings_responses import SavingsReport
+from status.batch_operations import BATCH_OPERATIONS
 from status.catalogue import ModelsResponse
 from status.health import HealthResponse
 from status.openai_operations import OPENAI_OPERATIONS
@@ -90,6 +91,7 @@ OPERATIONS: Final = (
         errors=(404, 503),
         meanings={200: "The request as it ended.", 202: "Its worker has been told, and will stop."},
     ),
+    *BATCH_OPERATIONS,
     Operation(
         method="post",
         path="/api/v1/classify",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
@@ -72,7 +73,7 @@ class Writes:
 
 
 class Cloud:
-    """DynamoDB and SQS as far as moto has them, at `endpoint_url`.
+    """DynamoDB, SQS, S3 and Secrets Manager as far as moto has them, at `endpoint_url`.
 
     moto's backends are plain dictionaries, and its threaded server lets requests race on them: conditional counters
     overshoot and transactions get lost. So this server works on one request at a time; that was also faster than a
@@ -114,6 +115,8 @@ class Cloud:
     @overload
     def client(self, service: Literal["dynamodbstreams"]) -> "DynamoDBStreamsClient": ...
     @overload
+    def client(self, service: Literal["s3"]) -> "S3Client": ...
+    @overload
     def client(self, service: Literal["secretsmanager"]) -> "SecretsManagerClient": ...
     @overload
     def client(self, service: Literal["sqs"]) -> "SQSClient": ...
@@ -127,6 +130,12 @@ class Cloud:
         client = self.client("secretsmanager")
         for name, text in secrets.items():
             client.create_secret(Name=name, SecretString=text)
+
+    def create_buckets(self, names: Iterable[str]) -> None:
+        """Create S3 buckets."""
+        client = self.client("s3")
+        for name in names:
+            client.create_bucket(Bucket=name)
 
     def create(self, tables: Iterable[Table], queues: Iterable[Queue]) -> None:
         """Create the tables and queues of a template."""

@@ -149,6 +149,12 @@ class Template:
     queues: Sequence[Queue]
     events: Sequence[Event]
 
+    @property
+    def buckets(self) -> set[str]:
+        """The buckets that functions are told of; they belong to somebody else, and the template only names them."""
+        given = (item for function in self.functions.values() for item in function.environment.items())
+        return {value for name, value in given if name.endswith("_BUCKET") and value}
+
     def events_of(self, kind: type[EventT]) -> Iterator[EventT]:
         """Give the events of one kind, in the template's order."""
         return (event for event in self.events if isinstance(event, kind))

@@ -27,6 +27,7 @@ from infra.local.vectors import install
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
 __all__ = ["PortInUseError", "Twin"]
@@ -135,6 +136,8 @@ class Twin:
     @overload
     def client(self, service: Literal["dynamodbstreams"]) -> "DynamoDBStreamsClient": ...
     @overload
+    def client(self, service: Literal["s3"]) -> "S3Client": ...
+    @overload
     def client(self, service: Literal["sqs"]) -> "SQSClient": ...
     def client(self, service: Any) -> Any:
         """Make a boto3 client of the twin's cloud."""
@@ -176,6 +179,7 @@ class Twin:
         self.tables = {table.logical_id: table.name for table in self.template.tables}
         self.queues = {queue.logical_id: queue.name for queue in self.template.queues}
         self._cloud.create(self.template.tables, self.template.queues)
+        self._cloud.create_buckets(self.template.buckets)
         self._cloud.keep(self._secrets)
 
     def _stop(self, server: HttpServer) -> None:

@@ -105,7 +105,7 @@ def test_body_errors_are_documented() -> None:
     def of_bad_bodies(name: str) -> set[int]:
         return {400, 413, 415} | (set() if " /v1/" in name else {STATUS[InvalidRequestError]})
 
-    assert 8 == len(with_body)
+    assert 9 == len(with_body)
     assert [] == [
         name
         for name, operation in with_body.items()

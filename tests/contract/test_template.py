@@ -16,12 +16,15 @@ from infra.local.template import load_template
 from llm_router import bootstrap
 from llm_router.adapters.job_items import SET_ASIDE_TTL_SECONDS
 from llm_router.settings import Settings
+from submit_batch.submission import FILE_DUE_MS, LINES_DUE_MS
+from submit_batch.wiring import MAX_RECEIVES as MAX_FILE_RECEIVES
 from tests.contract.sam_template import CLOUD, DOCUMENT, ROOT, TEMPLATE, events, resources, target
 
 GLOBALS = DOCUMENT["Globals"]["Function"]
 FUNCTIONS = {name: GLOBALS | own for name, own in resources("AWS::Serverless::Function").items()}
 QUEUES = resources("AWS::SQS::Queue")
 TABLES = resources("AWS::DynamoDB::Table")
+INPUT_FILES = "arn:${AWS::Partition}:s3:::${BatchInputBucket}/*"
 POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
 
 each_function = pytest.mark.parametrize("name", FUNCTIONS)
@@ -33,9 +36,15 @@ def package(name: str) -> str:
     return str(FUNCTIONS[name]["Handler"]).partition(".")[0]
 
 
+def policies(name: str) -> list[Any]:
+    """Return a function's policies, with those that depend on a condition."""
+    written = FUNCTIONS[name].get("Policies", [])
+    return [policy.argument[1] if isinstance(policy, Intrinsic) else policy for policy in written]
+
+
 def statements(name: str) -> list[dict[str, Any]]:
     """Return the statements of a function's own policy."""
-    return [statement for policy in FUNCTIONS[name].get("Policies", []) for statement in policy["Statement"]]
+    return [statement for policy in policies(name) for statement in policy["Statement"]]
 
 
 def as_list(value: object) -> list[Any]:
@@ -102,12 +111,14 @@ def test_logs(name: str) -> None:
 @each_function
 def test_least_privilege(name: str) -> None:
     """A function may do what it names, to what it names; nothing has a wildcard, and no managed policy is borrowed."""
-    assert all(isinstance(policy, dict) for policy in FUNCTIONS[name].get("Policies", []))
+    assert all(isinstance(policy, dict) for policy in policies(name))
     for statement in statements(name):
         assert {"Sid", "Effect", "Action", "Resource"} == statement.keys()
         assert all("*" not in action for action in as_list(statement["Action"]))
         for resource in as_list(statement["Resource"]):
             assert isinstance(resource, Intrinsic)
+            if resource.argument == INPUT_FILES:  # any file, of the one bucket
+                continue
             assert "*" not in str(resource.argument)
             assert target(resource) in DOCUMENT["Resources"] or target(resource) == "CloudApiKeySecretArn"
 
@@ -171,7 +182,8 @@ def test_tables_are_named_by_what_may_be_touched(name: str) -> None:
     """A function that is told of a table or queue has a right to it, and the other way round."""
     environment = FUNCTIONS[name]["Environment"]["Variables"]
     told = {target(value) for key, value in environment.items() if key.endswith(("_TABLE", "_QUEUE_URL"))}
-    allowed = {target(each) for statement in statements(name) for each in as_list(statement["Resource"])}
+    resources_of = [each for statement in statements(name) for each in as_list(statement["Resource"])]
+    allowed = {target(each) for each in resources_of if each.argument != INPUT_FILES}
     failure_queues = {
         target(source["DestinationConfig"]["OnFailure"]["Destination"])
         for function, source in events("DynamoDB")
@@ -200,6 +212,16 @@ def test_last_delivery_of_a_job() -> None:
 
     assert MAX_RECEIVES == queue["RedrivePolicy"]["maxReceiveCount"]
     assert SET_ASIDE_TTL_SECONDS == dead_letters["MessageRetentionPeriod"]
+
+
+def test_last_delivery_of_a_file() -> None:
+    """`submit_batch` knows which delivery is the last, and a batch waits for longer than all of them take."""
+    queue = QUEUES["BatchInputQueue"]
+    receives = queue["RedrivePolicy"]["maxReceiveCount"]
+
+    assert MAX_FILE_RECEIVES == receives
+    assert receives * queue["VisibilityTimeout"] * 1000 < FILE_DUE_MS
+    assert FUNCTIONS["SubmitBatchFunction"]["Timeout"] * 1000 <= LINES_DUE_MS
 
 
 def test_probe_of_the_breaker_outlasts_the_worker() -> None:
@@ -293,6 +315,11 @@ def test_sample_events() -> None:
         "analytics-summary",
         "anything-else",
         "authorize",
+        "batch-cancel",
+        "batch-file",
+        "batch-look",
+        "batch-results",
+        "batch-submit",
         "cache-clear",
         "cache-evict",
         "cache-lookup",

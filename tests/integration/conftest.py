@@ -22,6 +22,7 @@ import probe.app
 import recompute.app
 import route_batch.wiring
 import status.wiring
+import submit_batch.wiring
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.template import load_template
 from infra.local.vectors import install
@@ -105,6 +106,7 @@ def forget() -> None:
         bootstrap.dynamodb,
         bootstrap.sqs,
         bootstrap.tally,
+        bootstrap.s3,
         chat.wiring.pipeline,
         chat.wiring.settings,
         chat.wiring.keyed_requests,
@@ -125,5 +127,11 @@ def forget() -> None:
         probe.app.parts,
         route_batch.wiring.prompts,
         classify.app.grading,
+        submit_batch.wiring.settings,
+        submit_batch.wiring.batches,
+        submit_batch.wiring.intake,
+        submit_batch.wiring.files,
+        submit_batch.wiring.submission,
+        submit_batch.wiring.results,
     ):
         built.cache_clear()

@@ -273,11 +273,28 @@ def test_prompts_that_are_refused(cloud: Cloud) -> None:
     url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]
     with pytest.raises(StoreError):
         SqsPromptQueue(cloud.sqs, f"{url}-gone")([PromptMessage(message="Hi")])
-    refused = {"Failed": [{"Id": "0", "SenderFault": False, "Code": "InternalError"}], "Successful": []}
+    refused: Any = {"Failed": [{"Id": "1", "SenderFault": False, "Code": "InternalError"}], "Successful": []}
     with Stubber(cloud.sqs) as stub:
-        stub.add_response("send_message_batch", refused)
+        for _ in range(4):
+            stub.add_response("send_message_batch", refused)
         with pytest.raises(StoreError):
-            SqsPromptQueue(cloud.sqs, url)([PromptMessage(message="Hi")])
+            SqsPromptQueue(cloud.sqs, url)([PromptMessage(message="Hi"), PromptMessage(message="Ho")])
+        stub.assert_no_pending_responses()
+
+
+def test_prompts_that_are_refused_once(cloud: Cloud) -> None:
+    """What a queue refuses of a call is sent again, and nothing else of it."""
+    url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]
+    entries = [{"Id": str(place), "MessageBody": f'{{"message":"{text}"}}'} for place, text in enumerate(("Hi", "Ho"))]
+    with Stubber(cloud.sqs) as stub:
+        failed = [{"Id": "1", "SenderFault": False, "Code": "InternalError"}]
+        answer: Any = {"Failed": failed, "Successful": []}
+        stub.add_response("send_message_batch", answer, {"QueueUrl": url, "Entries": entries})
+        taken: Any = {"Failed": [], "Successful": []}
+        stub.add_response("send_message_batch", taken, {"QueueUrl": url, "Entries": entries[1:]})
+        SqsPromptQueue(cloud.sqs, url)([PromptMessage(message="Hi"), PromptMessage(message="Ho")])
+
+        stub.assert_no_pending_responses()
 
 
 def test_check_table(cloud: Cloud) -> None:

@@ -34,7 +34,10 @@ def test_examples_can_be_sent() -> None:
         for each in with_body
     ]
 
-    accepted = [msgspec.convert(example, each.body) for each, example in zip(with_body, shown, strict=True)]
+    accepted = [
+        msgspec.json.decode(msgspec.json.encode(example), type=each.body)
+        for each, example in zip(with_body, shown, strict=True)
+    ]
 
     assert [each.body for each in with_body] == [type(body) for body in accepted]
 

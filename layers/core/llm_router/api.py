@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,7 @@ from llm_router.observability import logger
 from llm_router.responses import ErrorBody, ErrorDetail, PendingResponse
 from llm_router.validation import parse_json
 
+JSON: Final = "application/json"
 RETRY_AFTER_SECONDS: Final = 2
 LONGEST_RETRY_AFTER_SECONDS: Final = 60
 
@@ -46,7 +47,7 @@ STATUS: Final[dict[type[RouterError], int]] = {
 """What each error is in HTTP; a subclass without an entry has its base's, and 500 stands for everything else."""
 
 _BY_CODE: Final = {kind.code: status for kind, status in STATUS.items()} | {jobs.CANCELLED: 409, jobs.SET_ASIDE: 503}
-_JSON_TYPE = re.compile(r"\s*application/json\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*", re.IGNORECASE)
+_MEDIA_TYPE = re.compile(r"\s*(?P<type>[\w./+-]+)\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*", re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -176,12 +177,23 @@ def parse_body(event: Mapping[str, Any], kind: type[T]) -> T:
         MalformedBodyError: it is not JSON in UTF-8.
         InvalidRequestError: a field breaks its rule; the error names it.
     """
+    media_type(event, (JSON,))
+    return parse_json(body_bytes(event), kind)
+
+
+def media_type(event: Mapping[str, Any], known: Sequence[str]) -> str:
+    """Return what a request's body is declared as, one of `known`; without a declaration it is JSON.
+
+    Raises:
+        UnsupportedMediaTypeError: it is declared as something else, or compressed.
+    """
     headers = event.get("headers", {})
-    if not _JSON_TYPE.fullmatch(headers.get("content-type", "application/json")):
-        raise errors.UnsupportedMediaTypeError("must be application/json in UTF-8", field="content-type")
+    declared = _MEDIA_TYPE.fullmatch(headers.get("content-type", JSON))
+    if declared is None or declared["type"].lower() not in known:
+        raise errors.UnsupportedMediaTypeError(f"must be {' or '.join(known)} in UTF-8", field="content-type")
     if headers.get("content-encoding", "identity") != "identity":
         raise errors.UnsupportedMediaTypeError("must not be compressed", field="content-encoding")
-    return parse_json(body_bytes(event), kind)
+    return declared["type"].lower()
 
 
 def body_bytes(event: Mapping[str, Any]) -> bytes:

@@ -60,6 +60,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     """Whether every line has been read, and sent on or refused."""
     input_error: str | None = None
     """Why reading stopped before the end, if it did."""
+    input_due_ms: int | None = None
+    """When everything should have been read; reading that has not ended then has broken off. None: there is no such."""
     cancelled_at_ms: int | None = None
     announced_at_ms: int | None = None
     """When everybody was first told that all its lines have ended."""

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
@@ -108,6 +109,12 @@ def tally() -> Tally:
 def sqs() -> "SQSClient":
     """Return the one SQS client of this environment."""
     return boto3.client("sqs", config=_AWS_CONFIG)
+
+
+@lru_cache
+def s3() -> "S3Client":
+    """Return the one S3 client of this environment."""
+    return boto3.client("s3", config=_AWS_CONFIG)
 
 
 @lru_cache

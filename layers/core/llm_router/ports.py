@@ -10,6 +10,7 @@ from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.classification import Classification
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
+from llm_router.input_files import InputFile
 from llm_router.keys import ApiKey, KeyRecord
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, Lane, ModelCall
 from llm_router.usage import Rollup, RowKey, UsageEvent, UsageRecord
@@ -291,6 +292,25 @@ class BatchStore(Protocol):
         """Return what became of `count` lines from `first_line` on, in their order, each as last written.
 
         A line that has expired, or is not there, is one of which nothing is known.
+        """
+
+
+class InputFiles(Protocol):
+    """Files that batches are read from. Every method raises StoreError when the store fails."""
+
+    def find(self, bucket: str, key: str) -> InputFile:
+        """Return what is known of a file.
+
+        Raises:
+            NotFoundError: it is not there, or may not be read.
+        """
+
+    def read(self, file: InputFile, *, offset_bytes: int, count_bytes: int) -> bytes:
+        """Return a piece of a file, less than `count_bytes` at its end.
+
+        Raises:
+            ConflictError: there is another file under its name by now.
+            NotFoundError: it is gone, or may not be read.
         """
 
 

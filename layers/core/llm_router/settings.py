@@ -17,6 +17,7 @@ from llm_router.errors import ConfigError
 CloudModelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:/@-]{1,120}$")]
 UsdAmount = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
 CacheTtlHours = Annotated[float, Meta(gt=0, le=8760)]
+BucketName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
 
 
@@ -227,6 +228,20 @@ class CacheLookupSettings(GradingSettings, CacheSettings):
     job_table: str
     usage_table: str
     rollup_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitBatchSettings(Settings):
+    """Settings of `submit_batch`."""
+
+    job_table: str
+    rollup_table: str
+    batch_queue_url: HttpUrl
+    """Where lines are sent to be routed."""
+    batch_input_queue_url: HttpUrl
+    """Where files are sent to be read."""
+    batch_input_bucket: BucketName = ""
+    """The bucket that files of batches may be in; none when empty."""
 
 
 @dataclass(frozen=True, kw_only=True)

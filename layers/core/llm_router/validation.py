@@ -39,16 +39,16 @@ _MAX_SHOWN_CHARS: Final = 64
 _BY_REPR: Final = {repr(pattern): words for pattern, words in _PATTERNS.items()}
 
 
-def parse_json(body: bytes, kind: type[T]) -> T:
+def parse_json(body: bytes, kind: type[T], *, max_bytes: int = MAX_BODY_BYTES) -> T:
     """Return a JSON document as a struct.
 
     Raises:
-        RequestTooLargeError: it has more than MAX_BODY_BYTES.
+        RequestTooLargeError: it has more than `max_bytes`.
         MalformedBodyError: it is not JSON in UTF-8.
         InvalidRequestError: a field breaks its rule; the error names it.
     """
-    if len(body) > MAX_BODY_BYTES:
-        raise RequestTooLargeError(f"must not have more than {MAX_BODY_BYTES:,} bytes", field="body")
+    if len(body) > max_bytes:
+        raise RequestTooLargeError(f"must not have more than {max_bytes:,} bytes", field="body")
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:

@@ -1,6 +1,8 @@
 """The queues of prompts, for `route_batch` to route."""
 
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 _SENT_AT_ONCE: Final = 10
 _SENT_AT_ONCE_BYTES: Final = 1024 * 1024
+_CALLS_AT_ONCE: Final = 8
+_ATTEMPTS: Final = 4
+_BACKOFF_SECONDS: Final = 0.05
 
 
 class SqsPromptQueue:
@@ -25,21 +30,33 @@ class SqsPromptQueue:
         self._queue_url = queue_url
 
     def __call__(self, messages: Sequence[PromptMessage]) -> None:
-        """Queue prompts, in as few calls as their number and size allow.
+        """Queue prompts, in as few calls as their number and size allow, several at a time.
 
         Raises:
             StoreError: the queue did not take all of them; some may be in it.
         """
-        for bodies in _parts([msgspec.json.encode(message) for message in messages]):
-            entries: list[SendMessageBatchRequestEntryTypeDef] = [
-                {"Id": str(place), "MessageBody": body.decode()} for place, body in enumerate(bodies)
-            ]
+        parts = _parts([msgspec.json.encode(message) for message in messages])
+        with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+            for _ in pool.map(self._send, parts):
+                pass
+
+    def _send(self, bodies: Sequence[bytes]) -> None:
+        """Send what goes into one call, and again what the queue refuses of it, a few times."""
+        left: list[SendMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(place), "MessageBody": body.decode()} for place, body in enumerate(bodies)
+        ]
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_BACKOFF_SECONDS * 2**attempt)
             try:
-                answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+                answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=left)
             except (ClientError, BotoCoreError) as error:
                 raise StoreError("queueing prompts failed") from error
-            if answer.get("Failed"):
-                raise StoreError("queueing prompts failed")
+            refused = {failure["Id"] for failure in answer.get("Failed", ())}
+            left = [entry for entry in left if entry["Id"] in refused]
+            if not left:
+                return
+        raise StoreError("queueing prompts failed")
 
 
 class SqsSetAside:

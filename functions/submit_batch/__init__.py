@@ -1,0 +1,1 @@
+"""Takes batches of prompts over HTTP and from S3, and tells where they stand."""
