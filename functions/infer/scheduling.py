@@ -7,25 +7,28 @@ time only jobs begin that are expected to end in it, and then it is its turn, wh
 the job of a message by PASSED_OVER_MS and the generation under way at its end, at most, whatever else arrives. Messages
 further back wait meanwhile, but their jobs do not: they are among those that may be run in its place, the older ones
 of a model before the younger. A job's own message is not given up before the job has ended, in whosever hands.
+
+Jobs that nobody waits for have a queue and a line of their own, and begin when the box has time for them. Among them a
+job is passed over for as long as its worker can wait, since that hurts nobody: about six minutes. Then it is its turn,
+whoever else wants the box, so that it does not starve. While the box is down it has none, and its message comes back.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from typing import Final, Protocol
 
 from msgspec import Struct
 
+from infer.spare_time import LOOKED_AT, SpareTime
 from llm_router.box import BoxState, same_model
-from llm_router.errors import ConflictError, ModelError, NotFoundError, RouterError, StoreError
+from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, NotFoundError, RouterError, StoreError
 from llm_router.jobs import is_set_aside
-from llm_router.models import Job, JobInLine, JobStatus
+from llm_router.models import Job, JobInLine, JobStatus, Lane
 from llm_router.ports import Box, Clock, JobStore
 
 PASSED_OVER_MS: Final = 60_000
 OWN_TIME_MS: Final = 540_000
 """What a job keeps of its worker's time, however long others took: to load its model, 5 min, and to answer, 4 min."""
-LOOKED_AT: Final = 50
-"""How many of the oldest jobs are looked at."""
 _LOOK_AGAIN_SECONDS: Final = 1.0
 
 
@@ -42,6 +45,8 @@ class Scheduler(Struct, frozen=True, kw_only=True):
     jobs: JobStore
     box: Box
     run_job: RunJob
+    spare_time: SpareTime
+    """When the box has time for what nobody waits for."""
     clock: Clock
     sleep: Callable[[float], object]
     on_error: Callable[[RouterError], object]
@@ -57,6 +62,7 @@ class Scheduler(Struct, frozen=True, kw_only=True):
 
         Raises:
             ConflictError: another worker has been on it until the deadline.
+            ModelUnavailableError: nobody waits for it, and the box is down; call again when it may be up.
             NotFoundError: the job has expired.
             StoreError: a table failed; call again.
         """
@@ -66,6 +72,8 @@ class Scheduler(Struct, frozen=True, kw_only=True):
             self.on_error(error)
         while not self._is_over(job := self._job_of(job_id)):
             if job.status is not JobStatus.RUNNING or job.is_abandoned(self.clock()):
+                if job.lane is Lane.BATCH and not is_last and self.spare_time.is_paused():
+                    raise ModelUnavailableError("the model server is down; the request waits until it is back")
                 with suppress(ConflictError):
                     self.run_job(job.job_id, deadline_ms, is_last=is_last)
                     return
@@ -83,22 +91,31 @@ class Scheduler(Struct, frozen=True, kw_only=True):
         return job if leader is None else self.jobs.get(leader)
 
     def _pass_over(self, job_id: str, deadline_ms: int) -> None:
-        """Run other jobs while that saves a load."""
+        """Run other jobs of its lane while that saves a load; let what nobody waits for wait until there is time."""
         others_until_ms = deadline_ms - OWN_TIME_MS
-        until_ms = min(self.clock() + PASSED_OVER_MS, others_until_ms)
+        until_ms = self.clock() + PASSED_OVER_MS
         seen = {job_id}
         while (job := self.jobs.get(job_id)).status is JobStatus.QUEUED:
-            line = self.jobs.line(limit=LOOKED_AT)
-            waiting = [each for each in line if each.started_at_ms is None and each.job_id not in seen]
-            if all(same_model(each.model, job.model) for each in waiting):
-                return
-            better = preferred(waiting, job.model, self.box.state(), left_ms=until_ms - self.clock())
-            chosen = next(filter(self._is_to_run, better), None)
+            is_batch = job.lane is Lane.BATCH
+            left_ms = (others_until_ms if is_batch else min(until_ms, others_until_ms)) - self.clock()
+            if is_batch and left_ms > 0 and not self.spare_time.has_time_for(job):
+                self.sleep(_LOOK_AGAIN_SECONDS)
+                continue
+            chosen = self._better(job, seen, left_ms)
             if chosen is None:
                 return
             seen.add(chosen)
             with suppress(ConflictError, NotFoundError):  # another worker was faster
                 self.run_job(chosen, others_until_ms)
+
+    def _better(self, job: Job, seen: Container[str], left_ms: int) -> str | None:
+        """Return whom to run before a job; None when that saves no load."""
+        line = self.jobs.line(limit=LOOKED_AT, lane=job.lane)
+        waiting = [each for each in line if each.started_at_ms is None and each.job_id not in seen]
+        if all(same_model(each.model, job.model) for each in waiting):
+            return None
+        better = preferred(waiting, job.model, self.box.state(), left_ms=left_ms)
+        return next(filter(self._is_to_run, better), None)
 
     def _is_to_run(self, job_id: str) -> bool:
         """Whether nobody has begun a job, and it has not joined another: the index may be behind."""

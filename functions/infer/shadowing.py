@@ -1,8 +1,8 @@
 """Shadows: questions that a model has answered, asked of another model when nobody wants the box.
 
 A shadow waits in a lane of its own in the job table's line, and never has a message: a worker that has answered its own
-message looks whether nothing waits or runs for a caller, and then runs the oldest. It stops a shadow about a second
-after a request for a caller appears, and drops those that found no time in WAITS_MS. One worker at a time runs shadows,
+message looks whether nothing waits or runs for anybody, and then runs the oldest. It stops a shadow about a second
+after a request appears, and drops those that found no time in WAITS_MS. One worker at a time runs shadows,
 so that the other one is free for the next message. What comes of a shadow stays in its own item of the job table: it
 has no flight, no place in the cache, and an id that no caller can ask for.
 """
@@ -13,7 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from infer.scheduling import LOOKED_AT, OWN_TIME_MS
+from infer.scheduling import OWN_TIME_MS
+from infer.spare_time import LOOKED_AT, is_wanted
 from llm_router.arms import SHADOW_ARM
 from llm_router.box import fits, same_model
 from llm_router.conversations import fitting
@@ -24,23 +25,9 @@ from llm_router.ports import Clock, JobStore
 from llm_router.request_bodies import CacheQuestion
 
 WAITS_MS: Final = 3_600_000
+BEFORE_SHADOWS: Final = (Lane.INTERACTIVE, Lane.BATCH)
+"""Whose jobs somebody wants."""
 _DROPPED: Final = Failure(code=CANCELLED, message="there was no time for it")
-
-
-def is_wanted(jobs: JobStore, now_ms: int) -> bool:
-    """Whether the box has something to do for a caller: a request that waits, or that a living worker runs.
-
-    Raises:
-        StoreError: nobody knows.
-    """
-    return any(_is_on_its_way(jobs, each.job_id, now_ms) for each in jobs.line(limit=LOOKED_AT))
-
-
-def _is_on_its_way(jobs: JobStore, job_id: str, now_ms: int) -> bool:
-    with suppress(NotFoundError):
-        job = jobs.get(job_id)  # the index may be behind
-        return job.status in {JobStatus.QUEUED, JobStatus.RUNNING} and not job.is_abandoned(now_ms)
-    return False
 
 
 class Shadows(Struct, frozen=True, kw_only=True):
@@ -129,7 +116,7 @@ class Shadows(Struct, frozen=True, kw_only=True):
         if is_abandoned or now_ms - shadow.created_at_ms > WAITS_MS:
             dropped = cancelled(shadow, _DROPPED, now_ms)
             return self.jobs.finish(dropped, usage_record(dropped))
-        if deadline_ms - now_ms < OWN_TIME_MS or is_wanted(self.jobs, now_ms):
+        if deadline_ms - now_ms < OWN_TIME_MS or is_wanted(self.jobs, now_ms, *BEFORE_SHADOWS):
             return False
         return self.run_job(shadow.job_id, deadline_ms).answer is not None
 

@@ -6,12 +6,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from infer.batch_lines import BatchLines, SecondLook
 from infer.scheduling import Scheduler
-from infer.shadowing import Shadows, is_wanted
+from infer.shadowing import BEFORE_SHADOWS, Shadows
+from infer.spare_time import SpareTime, is_wanted
 from llm_router import bootstrap
 from llm_router.errors import NotFoundError
 from llm_router.inference import InferenceRunner
-from llm_router.models import Lane
+from llm_router.models import Job, Lane
 from llm_router.observability import Metric, count, logger, note_failed_job
 from llm_router.settings import InferSettings, environment
 
@@ -29,7 +31,14 @@ def settings() -> InferSettings:
 def runner() -> InferenceRunner:
     """Build the runner once per environment."""
     built = bootstrap.inference_runner(settings())
-    return replace(built, gives_way=lambda job: job.lane is Lane.SHADOW and is_wanted(built.jobs, bootstrap.now_ms()))
+    second_look = SecondLook(
+        bootstrap.stored_answers(settings().cache_table, settings().cache_similarity_threshold), bootstrap.now_ms
+    )
+
+    def gives_way(job: Job) -> bool:
+        return job.lane is Lane.SHADOW and is_wanted(built.jobs, bootstrap.now_ms(), *BEFORE_SHADOWS)
+
+    return replace(built, gives_way=gives_way, look_again=second_look)
 
 
 @lru_cache
@@ -39,10 +48,19 @@ def scheduler() -> Scheduler:
         jobs=runner().jobs,
         box=bootstrap.ollama(settings().ollama_base_url),
         run_job=run_job,
+        spare_time=SpareTime(
+            jobs=runner().jobs, circuit=bootstrap.breaker(settings().status_table), clock=bootstrap.now_ms
+        ),
         clock=bootstrap.now_ms,
         sleep=time.sleep,
         on_error=lambda error: logger().warning("a job was not passed over", exc_info=error),
     )
+
+
+@lru_cache
+def lines() -> BatchLines:
+    """Build what knows of cancelled batches, once per environment."""
+    return BatchLines(runner().jobs, bootstrap.batch_store(settings().job_table), bootstrap.now_ms)
 
 
 @lru_cache
@@ -72,8 +90,11 @@ def handle(job_id: str, deadline_ms: int, *, is_last: bool) -> None:
 
 
 def run_job(job_id: str, deadline_ms: int, *, is_last: bool = False) -> None:
-    """Run one job, and count what it came to where that is no answer."""
-    job = runner().run(job_id, deadline_ms=deadline_ms, is_last=is_last)
+    """Run one job, if it is still wanted, and count what it came to where that is no answer."""
+    wanted = lines().wanted(job_id)
+    if wanted is None:
+        return
+    job = runner().run(wanted, deadline_ms=deadline_ms, is_last=is_last)
     if (shadowing := shadows()) is not None:
         shadowing.follow(job)
     if job.escalated:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infer.app import MAX_RECEIVES
+from infer.app import MAX_BATCH_RECEIVES, MAX_RECEIVES
 from infra.local.intrinsics import Intrinsic, Resolver
 from infra.local.resources import Route, StreamEvent
 from infra.local.template import load_template
@@ -205,12 +205,15 @@ def test_queue_sources(name: str, source: dict[str, Any]) -> None:
     assert QUEUES[dead_letters]["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
 
 
-def test_last_delivery_of_a_job() -> None:
+@pytest.mark.parametrize(
+    ("name", "receives"), [("InferenceQueue", MAX_RECEIVES), ("BatchJobQueue", MAX_BATCH_RECEIVES)]
+)
+def test_last_delivery_of_a_job(name: str, receives: int) -> None:
     """`infer` knows which delivery is the last, and keeps a job it sets aside as long as its message is kept."""
-    queue = QUEUES["InferenceQueue"]
+    queue = QUEUES[name]
     dead_letters = QUEUES[target(queue["RedrivePolicy"]["deadLetterTargetArn"])]
 
-    assert MAX_RECEIVES == queue["RedrivePolicy"]["maxReceiveCount"]
+    assert receives == queue["RedrivePolicy"]["maxReceiveCount"]
     assert SET_ASIDE_TTL_SECONDS == dead_letters["MessageRetentionPeriod"]
 
 

@@ -116,6 +116,7 @@ def forget() -> None:
         infer.wiring.settings,
         infer.wiring.runner,
         infer.wiring.scheduler,
+        infer.wiring.lines,
         infer.wiring.shadows,
         aggregate_costs.app.rollups,
         analytics.wiring.reports,

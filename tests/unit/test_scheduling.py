@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from infer.scheduling import OWN_TIME_MS, PASSED_OVER_MS, Scheduler
+from infer.spare_time import SpareTime
 from llm_router.box import BoxState, ResidentModel
 from llm_router.errors import ConflictError, ModelUnavailableError, NotFoundError, RouterError, StoreError
 from llm_router.jobs import SET_ASIDE, cancelled, usage_record
 from llm_router.models import Failure, Job, JobStatus
 from tests.builders import make_job
-from tests.fakes import FLIGHT_LEASE_MS, NOW_MS, FakeBox, FakeJobStore, SettableClock
+from tests.fakes import FLIGHT_LEASE_MS, NOW_MS, FakeBox, FakeBreaker, FakeJobStore, SettableClock
 
 TINY, LLAMA, THIRD = MODELS = ("ollama/tinyllama", "ollama/llama3.2", "ollama/phi")
 DEADLINE_MS = NOW_MS + 890_000
@@ -51,6 +52,7 @@ class World:
         self.clock = SettableClock()
         self.jobs = FakeJobStore(self.clock)
         self.box = OneModelBox()
+        self.circuit = FakeBreaker()
         self.began: list[tuple[str, int]] = []
         self.deadlines_ms: dict[str, int] = {}
         self.errors: list[RouterError] = []
@@ -99,6 +101,7 @@ class World:
             jobs=self.jobs,
             box=self.box,
             run_job=self.run_job,
+            spare_time=SpareTime(jobs=self.jobs, circuit=self.circuit, clock=self.clock),
             clock=self.clock,
             sleep=self.sleep,
             on_error=self.errors.append,

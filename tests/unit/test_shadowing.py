@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from infer.scheduling import OWN_TIME_MS
-from infer.shadowing import WAITS_MS, Shadows, is_wanted
+from infer.shadowing import BEFORE_SHADOWS, WAITS_MS, Shadows
+from infer.spare_time import is_wanted
 from llm_router.jobs import failed, succeeded, usage_record
 from llm_router.models import CacheTier, Failure, Generation, Job, JobInLine, JobStatus, Lane, Turn
 from tests.builders import TINY, make_answer, make_generation, make_job, make_runner
@@ -46,7 +47,7 @@ class World:
             clock=self.clock,
             on_store_error=self.errors.append,
             on_cache_error=self.errors.append,
-            gives_way=lambda job: job.lane is Lane.SHADOW and is_wanted(self.jobs, self.clock()),
+            gives_way=lambda job: job.lane is Lane.SHADOW and is_wanted(self.jobs, self.clock(), *BEFORE_SHADOWS),
         )
         self.shadows = Shadows(
             jobs=self.jobs,
@@ -194,7 +195,7 @@ def test_abandoned_request_keeps_nobody_waiting() -> None:
     world.jobs.open(make_job("req_9", flight=None))
     world.jobs.start("req_9", worker="dead", lease_until_ms=NOW_MS - 1)
 
-    assert not is_wanted(world.jobs, NOW_MS)
+    assert not is_wanted(world.jobs, NOW_MS, *BEFORE_SHADOWS)
 
 
 def test_line_is_behind() -> None:
@@ -204,7 +205,7 @@ def test_line_is_behind() -> None:
     ended, expired = (JobInLine(job_id=name, model=TINY, created_at_ms=NOW_MS) for name in ("req_1", "req_404"))
     world.jobs.late_line = [ended, expired]
 
-    assert not is_wanted(world.jobs, NOW_MS)
+    assert not is_wanted(world.jobs, NOW_MS, *BEFORE_SHADOWS)
 
 
 def test_request_stops_a_shadow() -> None:

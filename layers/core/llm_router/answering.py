@@ -14,7 +14,7 @@ from llm_router.jobs import CANCELLED, answer_from_cache, cancelled, usage_recor
 from llm_router.metering import Meter
 from llm_router.models import Answer, Failure, Generation, Job, Spent, Target
 from llm_router.ports import CacheStore, Clock, JobStore, LanguageModel
-from llm_router.stored_answers import exact_hit
+from llm_router.stored_answers import Hit, exact_hit
 from llm_router.tally import Tally, unmetered
 from llm_router.work import LEASE_MS, CancelledError, EscalatedError, Work
 
@@ -24,6 +24,11 @@ PROGRESS_EVERY_MS: Final = 1000
 def never(_: Job) -> bool:
     """Give way to nobody."""
     return False
+
+
+def nothing(_: Job) -> Hit | None:
+    """Find nothing."""
+    return None
 
 
 class Answering(Struct, frozen=True, kw_only=True):
@@ -38,6 +43,8 @@ class Answering(Struct, frozen=True, kw_only=True):
     clock: Clock
     gives_way: Callable[[Job], bool] = never
     """Whether a running job is to be cancelled for the sake of others; may raise StoreError."""
+    look_again: Callable[[Job], Hit | None] = nothing
+    """Finds what was stored for a job while it waited."""
     tally: Tally = field(default_factory=unmetered)
     """What this process uses of the platform."""
     in_cloud: bool = False
@@ -81,16 +88,21 @@ class Answering(Struct, frozen=True, kw_only=True):
         return successor(work.job, work.asked.model, error, spoken=bool(work.text))
 
     def _stored_answer(self, work: Work) -> Answer | None:
-        """Return what a fallback answered to the very words before; what the job's own model did is known to be none.
+        """Return what was stored while the job waited, or what a fallback answered to the very words before.
 
         Whoever passes the cache by wants a new answer.
         """
-        if work.fallback is None or work.job.cache_bypass is not None or "cache" in work.job.degraded:
+        if work.job.cache_bypass is not None or "cache" in work.job.degraded:
             return None
+        hit = self.look_again(work.job) if work.fallback is None else self._words_of(work)
+        if hit is None:
+            return None
+        return answer_from_cache(hit, self.costs, self.clock(), fallback=work.fallback, spent=work.spent)
+
+    def _words_of(self, work: Work) -> Hit | None:
+        """Return what is stored for the very words, where the answer of the model that is asked belongs."""
         with suppress(StoreError):
-            entry = self.cache.get(work.asked.namespace, work.job.entry_id)
-            if (hit := exact_hit(entry, self.clock())) is not None:
-                return answer_from_cache(hit, self.costs, self.clock(), fallback=work.fallback, spent=work.spent)
+            return exact_hit(self.cache.get(work.asked.namespace, work.job.entry_id), self.clock())
         return None
 
     def _new_answer(self, work: Work, deadline_ms: int) -> Answer:

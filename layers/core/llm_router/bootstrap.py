@@ -54,6 +54,7 @@ from llm_router.settings import (
     environment,
     memory_mb,
 )
+from llm_router.stored_answers import StoredAnswers
 from llm_router.tally import Tally
 from llm_router.unavailable import UnavailableEmbedder
 from llm_router.verification import PairVerifier
@@ -182,6 +183,14 @@ def semantic_cache(settings: CacheSettings, vectors: "Embedder") -> SemanticCach
 def cache_store(table: str) -> DynamoCacheStore:
     """Return the cache's table."""
     return DynamoCacheStore(dynamodb(), table)
+
+
+def stored_answers(table: str, threshold: float) -> StoredAnswers:
+    """Return a look at the cache that is given up soon where its index cannot be reached."""
+    quick = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
+    client = boto3.client("dynamodb", config=quick)
+    meter(client, tally())
+    return StoredAnswers(DynamoCacheStore(client, table), threshold=threshold, clock=now_ms, verifier=PairVerifier())
 
 
 def feedback_store(cache_table: str, usage_table: str) -> DynamoFeedbackStore:

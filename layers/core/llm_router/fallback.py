@@ -2,12 +2,14 @@
 
 | what went wrong                                         | another local model | the cloud |
 |---------------------------------------------------------|---------------------|-----------|
-| the box is down, busy for too long, or its circuit open | cannot help         | helps     |
+| the box is down, busy for too long, or its circuit open | cannot help         | helps *   |
 | the deadline has passed                                 | has no time left    | helps     |
 | the model is missing or cannot be loaded                | helps               | helps     |
 | the prompt is too long for the model                    | helps               | helps     |
 | the answer broke off, or made no sense in the middle    | helps               | helps     |
 | anything at the cloud                                   | -                   | -         |
+
+* What nobody waits for waits until the box is back.
 
 Of those that help the first in the job's own order is asked. A forced model has no fallbacks.
 """
@@ -15,7 +17,7 @@ Of those that help the first in the job's own order is asked. A forced model has
 from typing import Final
 
 from llm_router.errors import ModelError, ModelTimeoutError, ModelUnavailableError
-from llm_router.models import Job, Target
+from llm_router.models import Job, Lane, Target
 
 CLOUD_PREFIX: Final = "cloud/"
 
@@ -55,5 +57,7 @@ def successor(job: Job, asked: str, error: ModelError, *, spoken: bool) -> Targe
         return None
     later = job.fallbacks[models.index(asked) :]
     is_down = isinstance(error, ModelUnavailableError) and not spoken
+    if is_down and job.lane is Lane.BATCH:
+        return None
     only_cloud = is_down or isinstance(error, ModelTimeoutError)
     return next((target for target in later if is_cloud(target.model) or not only_cloud), None)

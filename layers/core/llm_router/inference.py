@@ -7,12 +7,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from llm_router.answering import Answering
-from llm_router.errors import ConflictError, ModelError, StoreError
+from llm_router.errors import ConflictError, ModelError, ModelUnavailableError, StoreError
 from llm_router.estimates import Pace
 from llm_router.fallback import cloud_target
 from llm_router.jobs import SET_ASIDE, failed, is_set_aside, settle, succeeded, usage_record
 from llm_router.keeping import entry_of
-from llm_router.models import Failure, Generation, Job, JobStatus, Spent
+from llm_router.models import Failure, Generation, Job, JobStatus, Lane, Spent
 from llm_router.ports import StatusStore
 from llm_router.work import CancelledError, EscalatedError, Work
 
@@ -52,6 +52,7 @@ class InferenceRunner(Answering, frozen=True, kw_only=True):
 
         Raises:
             ConflictError: another worker is on it.
+            ModelUnavailableError: the box is down, and nobody waits for the job; call again.
             NotFoundError: the job has expired.
             StoreError: a table failed; call again.
         """
@@ -85,9 +86,14 @@ class InferenceRunner(Answering, frozen=True, kw_only=True):
                 failure = self.failure(work, "worker_lost", "every worker that began the request was lost")
                 return self._end(failed(work.job, failure, self.clock()))
             return self._finish(work, deadline_ms)
-        except StoreError:
+        except (StoreError, ModelError):
             self._leave(work.job if work else job, is_last=is_last)
             raise
+
+    def _is_to_wait(self, work: Work, error: ModelError) -> bool:
+        """Whether a job waits for a box that was not there: nobody waits for the job, and the box did not begin it."""
+        is_down = isinstance(error, ModelUnavailableError) and not work.text
+        return is_down and work.job.lane is Lane.BATCH and not self.in_cloud
 
     def _leave(self, job: Job, *, is_last: bool) -> None:
         """Leave a job to the next attempt, or to the operator."""
@@ -113,6 +119,8 @@ class InferenceRunner(Answering, frozen=True, kw_only=True):
             self.jobs.escalate(replace(work.job, spent=work.spent + Spent(used=self.tally.take())))
             return self.jobs.get(work.job.job_id)
         except ModelError as error:
+            if self._is_to_wait(work, error):
+                raise
             finished = failed(work.job, self.failure(work, error.code, str(error)), self.clock())
         except ConflictError:
             return self._ended(work.job)

@@ -1,6 +1,6 @@
 """When a request that is on its way may be answered: what it needs itself, and what stands before it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.jobs import leader_of
-from llm_router.models import Job, JobInLine, JobStatus
+from llm_router.models import Job, JobInLine, JobStatus, Lane
 from llm_router.ports import JobStore, StatusStore
 
 COUNTED: Final = 100
@@ -52,9 +52,18 @@ def outlook(jobs: JobStore, job: Job, now_ms: int) -> Outlook:
         leader = leader_of(jobs, job)
         if leader.escalated:  # what was expected is the box's time
             return UNKNOWN
-        line = jobs.line(limit=COUNTED) if leader.status is JobStatus.QUEUED else ()
+        line = _before(jobs, leader.lane) if leader.status is JobStatus.QUEUED else ()
         return outlook_in(line, leader, now_ms)
     return UNKNOWN
+
+
+def _before(jobs: JobStore, lane: Lane) -> Sequence[JobInLine]:
+    """Return what a job of a lane may have to wait for: callers, and of what nobody waits for only what has begun."""
+    batch = jobs.line(limit=COUNTED, lane=Lane.BATCH)
+    return [
+        *jobs.line(limit=COUNTED),
+        *(each for each in batch if lane is Lane.BATCH or each.started_at_ms is not None),
+    ]
 
 
 def outlook_in(line: Iterable[JobInLine], job: Job, now_ms: int) -> Outlook:

@@ -175,6 +175,9 @@ class InferSettings(RunnerSettings, ShadowSettings):
     """Settings of `infer`, and of whatever runs inference in its own process."""
 
     ollama_base_url: HttpUrl
+    batch_job_queue_arn: str = ""
+    """The queue of jobs that nobody waits for, if it reads one."""
+    cache_similarity_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.85
     shadow_daily_limit: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
     """How many shadows are made in a UTC day."""
 
