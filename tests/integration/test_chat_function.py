@@ -16,7 +16,7 @@ from llm_router.models import JobStatus
 from llm_router.requests import OVERDUE_MS
 from tests.builders import Context, body_of, http_event, make_job
 from tests.fakes import SettableClock
-from tests.integration.conftest import Cloud, Deploy
+from tests.integration.conftest import TEMPLATE, Cloud, Deploy
 from tests.loading import load_event
 
 ASYNC = {"message": "What is Python?", "wait_seconds": 0}
@@ -354,15 +354,15 @@ def test_last_delivery(cloud: Cloud, deploy: Deploy) -> None:
     """
     deploy("InferFunction")
     store_of().open(make_job(JOB_ID))
-    table = cloud.dynamodb.describe_table(TableName="UsageTable")["Table"]
+    (table,) = (table.properties for table in TEMPLATE.tables if table.name == "UsageTable")
     cloud.dynamodb.delete_table(TableName="UsageTable")
     reports, states = [], []
     for received in (1, MAX_RECEIVES - 1, MAX_RECEIVES):
         reports.append(infer(job_message(JOB_ID, received=received), Context()))
         states.append(store_of().get(JOB_ID).status)
     aside = store_of().get(JOB_ID).failure
-    definition = {name: table[name] for name in ("TableName", "KeySchema", "AttributeDefinitions")}
-    cloud.dynamodb.create_table(**definition, BillingMode="PAY_PER_REQUEST")
+    without_stream = {name: value for name, value in table.items() if name != "StreamSpecification"}
+    cloud.dynamodb.create_table(TableName="UsageTable", **without_stream)
 
     assert [{"batchItemFailures": [{"itemIdentifier": "0"}]}] * 3 == reports
     assert [JobStatus.QUEUED, JobStatus.QUEUED, JobStatus.FAILED] == states
