@@ -18,7 +18,7 @@ from llm_router.jobs import utc_day
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
 from llm_router.ports import RollupStore
 from llm_router.rollups import counters, row_keys
-from llm_router.usage import MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
+from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 from tests.builders import make_usage
 from tests.loading import load_event
 
@@ -29,6 +29,9 @@ FIRST_DAY_MS: Final = 1_698_710_400_000
 DAYS: Final = ("2023-10-31", "2023-11-01")
 """Of two months; the first begins at `FIRST_DAY_MS`."""
 TENANTS: Final = ("default", "acme", "counted")
+
+
+BATCHES: Final = ("batch_a", "batch_b", "batch_c")
 
 
 class Death(BaseException):
@@ -76,6 +79,10 @@ class TroubledRollups:
     def month_of(self, tenant: str, month: str) -> Mapping[str, int]:
         """Return the row of a month and tenant."""
         return self._store.month_of(tenant, month)
+
+    def batch(self, batch_id: str) -> Mapping[str, int]:
+        """Return the row of a batch."""
+        return self._store.batch(batch_id)
 
     def replace(self, key: RowKey, counters: Mapping[str, int]) -> None:
         """Replace a row."""
@@ -141,7 +148,7 @@ def stream_records(usages: Iterable[UsageRecord]) -> list[dict[str, Any]]:
 
 
 def generated_usage(count: int, seed: int) -> Iterator[UsageRecord]:
-    """Make up usage of every kind: hits, joined requests, failures, fallbacks, shadows, feedback."""
+    """Make up usage of every kind: hits, joined requests, failures, fallbacks, shadows, feedback, lines of batches."""
     dice = random.Random(seed)
     for number in range(count):
         finished_at_ms = FIRST_DAY_MS + dice.randrange(len(DAYS) * 24 * 3_600_000)
@@ -149,6 +156,7 @@ def generated_usage(count: int, seed: int) -> Iterator[UsageRecord]:
             f"req_{number}",
             tenant=dice.choice(TENANTS),
             day=utc_day(finished_at_ms),
+            batch_id=BATCHES[number % 3] if number % 5 == 0 else None,
             finished_at_ms=finished_at_ms,
             status=dice.choice([JobStatus.SUCCEEDED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED]),
             source=dice.choice([Source.HTTP, Source.SQS, Source.INVOKE]),
@@ -185,4 +193,5 @@ def stored(store: RollupStore) -> dict[RowKey, dict[str, int]]:
         for tenant in TENANTS:
             rows |= {row.key: dict(row.counters) for row in (*store.day(tenant, day), *store.slots(tenant, day))}
         rows |= {MonthKey(day[:7], tenant): dict(row) for tenant, row in store.month(day[:7]).items()}
-    return rows
+    batches = {BatchKey(batch_id): dict(store.batch(batch_id)) for batch_id in BATCHES}
+    return rows | {key: row for key, row in batches.items() if row}

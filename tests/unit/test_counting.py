@@ -154,11 +154,14 @@ def test_cost() -> None:
     assert 2 == store.calls
 
 
+ONE_KIND = {"tenant": "acme", "source": Source.HTTP, "arm": "default", "model": TINY, "batch_id": None}
+
+
 @pytest.mark.parametrize(
     ("same", "day_rows_alone", "all_rows"),
     [
-        ({"tenant": "acme", "source": Source.HTTP, "arm": "default", "model": TINY}, (100, 5202), (100, 5772)),
-        ({}, (100, 9012), (150, 13_781)),
+        (ONE_KIND, (100, 5202), (100, 5772)),
+        ({}, (100, 9012), (150, 14_178)),
     ],
     ids=["one tenant, model and arm", "486 kinds of record, as likely each"],
 )
