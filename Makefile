@@ -63,6 +63,7 @@ train-classifier: layers
 
 layers: $(VENV)/.installed
 	@$(MAKE) $(LAYER) -C layers/deps build-DepsLayer ARTIFACTS_DIR=$(BUILD)/layers/DepsLayer
+	@$(MAKE) $(LAYER) -C layers/dashboard build-DashboardLayer ARTIFACTS_DIR=$(BUILD)/layers/DashboardLayer
 	@$(MAKE) $(LAYER) -C layers/embedding build-EmbeddingLayer ARTIFACTS_DIR=$(BUILD)/layers/EmbeddingLayer
 
 $(VENV)/.installed: tests/requirements.txt

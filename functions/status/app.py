@@ -1,4 +1,4 @@
-"""GET /health, /api/v1/models, /openapi.json and /docs: what the router is and how it is."""
+"""GET /health, /api/v1/models, /openapi.json, /docs and /dashboard: what the router is and how it is."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from llm_router import api
 from llm_router.settings import environment, on_lambda
 from status import openai_routes
 from status.catalogue import ModelsResponse
+from status.dashboard import page
 from status.description import docs_page, openapi
 from status.health import PartStatus
 from status.wiring import parts
@@ -41,6 +42,13 @@ def description() -> Response[str]:
 def docs() -> Response[str]:
     """Show the API's description as a page."""
     return Response(200, "text/html; charset=utf-8", docs_page())
+
+
+@app.get("/dashboard", compress=True)
+def dashboard() -> Response[str]:
+    """Show the figures as a page, once to who keeps it."""
+    status, body, headers = page().answer(app.current_event.headers.get("if-none-match"))
+    return Response(status, "text/html; charset=utf-8", body, headers=headers)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

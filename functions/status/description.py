@@ -104,5 +104,7 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _content(schemas: Sequence[dict[str, Any]], media_type: str = _JSON, *text_types: str) -> dict[str, Any]:
+    if not schemas:
+        return {}
     schema = schemas[0] if len(schemas) == 1 else {"oneOf": list(schemas)}
     return {"content": {media_type: {"schema": schema}} | {text: {"schema": {"type": "string"}} for text in text_types}}

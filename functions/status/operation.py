@@ -25,7 +25,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     """A body to try."""
     parameters: tuple[dict[str, Any], ...] = ()
     responses: dict[int, tuple[Any, ...]]
-    """By status; several where the body depends on how far a request has come."""
+    """By status; several where the body depends on how far a request has come, and none where there is no body."""
     media_type: str = "application/json"
     """Of the responses; errors are JSON everywhere."""
     text_types: tuple[str, ...] = ()

@@ -52,6 +52,12 @@ _PREFER: Final = {
     "description": "`respond-async` answers 202 at once.",
     "schema": {"type": "string"},
 }
+_IF_NONE_MATCH: Final = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of the page that the caller has.",
+    "schema": {"type": "string"},
+}
 
 OPERATIONS: Final = (
     Operation(
@@ -272,6 +278,16 @@ OPERATIONS: Final = (
         responses={200: (str,)},
         media_type="text/html",
         is_open=True,
+    ),
+    Operation(
+        method="get",
+        path="/dashboard",
+        summary="Money, hit rate, latency, queue and box, as a page",
+        parameters=(_IF_NONE_MATCH,),
+        responses={200: (str,), 304: ()},
+        media_type="text/html",
+        is_open=True,
+        meanings={304: "The page that the caller has is still the page."},
     ),
     *OPENAI_OPERATIONS,
 )

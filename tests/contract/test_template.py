@@ -125,12 +125,14 @@ def test_least_privilege(name: str) -> None:
 
 @each_function
 def test_layers(name: str) -> None:
-    """A function carries the embedding layer when, and only when, it embeds."""
+    """A function carries the embedding layer when, and only when, it embeds; likewise the dashboard's."""
     layers = [target(layer) for layer in FUNCTIONS[name]["Layers"]]
     embeds = any("bootstrap.semantic_cache(" in text or "bootstrap.embedder(" in text for text in sources(name))
     embeds = embeds or any("bootstrap.pipeline(" in text for text in sources(name))
+    shows = any("chart.js" in text for text in sources(name))
+    extra = [*(["EmbeddingLayer"] if embeds else []), *(["DashboardLayer"] if shows else [])]
 
-    assert ["CoreLayer", "DepsLayer", *(["EmbeddingLayer"] if embeds else [])] == layers
+    assert ["CoreLayer", "DepsLayer", *extra] == layers
 
 
 @each_function
@@ -291,7 +293,7 @@ def test_open_routes() -> None:
     """Nothing is open but what shows no data; whatever a new route is, it needs a key."""
     open_routes = {route.key for route in TEMPLATE.events_of(Route) if route.authorizer is None}
 
-    assert {"GET /health", "GET /openapi.json", "GET /docs"} == open_routes
+    assert {"GET /health", "GET /openapi.json", "GET /docs", "GET /dashboard"} == open_routes
 
 
 def test_authorizer() -> None:
@@ -332,6 +334,7 @@ def test_sample_events() -> None:
         "chat-completions",
         "chat-invoke",
         "classify",
+        "dashboard",
         "docs",
         "feedback",
         "health",

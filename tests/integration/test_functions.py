@@ -469,6 +469,22 @@ def test_docs(deploy: Deploy) -> None:
     assert page.startswith("<!doctype html>")
 
 
+def test_dashboard(deploy: Deploy) -> None:
+    """The page is compressed for who takes that, and sent again only to who has another one."""
+    deploy("StatusFunction")
+    event = load_event("dashboard")
+    compressed = status(event, Context())
+    headers = compressed["headers"]
+    plain = status(event | {"headers": {}}, Context())
+    known = status(event | {"headers": {"if-none-match": headers["ETag"]}}, Context())
+    other = status(event | {"headers": {"if-none-match": 'W/"0"'}}, Context())
+
+    assert [200, 200, 304, 200] == [each["statusCode"] for each in (compressed, plain, known, other)]
+    assert plain["body"] == gzip.decompress(base64.b64decode(compressed["body"])).decode()
+    assert headers["ETag"] == plain["headers"]["ETag"] == known["headers"]["ETag"]
+    assert "text/html; charset=utf-8" == headers["Content-Type"]
+
+
 def start(app: str) -> dict[str, Any]:
     """Load a function's module as Lambda does when an environment starts."""
     return runpy.run_path(str(ROOT / "functions" / app / "app.py"))
