@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from analytics import wiring
 from llm_router import api
+from llm_router.keys import Role
 from llm_router.settings import environment, on_lambda
 
 app = api.create_api()
@@ -32,7 +33,8 @@ def savings_report() -> Response[str]:
 def exposition() -> Response[str]:
     """Show this month's counters and the present state to a Prometheus server."""
     event = app.current_event
-    body, content_type = wiring.metrics().exposition(api.tenant_of(event.raw_event), event.headers.get("accept", ""))
+    caller, accept = api.caller_of(event.raw_event), event.headers.get("accept", "")
+    body, content_type = wiring.metrics().exposition(caller.tenant, accept, for_admin=caller.role is Role.ADMIN)
     return Response(200, content_type, body)
 
 

@@ -3,7 +3,6 @@
 A month's begin takes counters back to zero, as a restart does elsewhere; `rate` and `increase` of PromQL allow for it.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -16,11 +15,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from llm_router.costs import NANO_USD_PER_USD, REPORTED_BASELINES, usd
+from analytics.figures import Baselines, Figures
+from llm_router.costs import NANO_USD_PER_USD, usd
+from llm_router.jobs import utc_day
 from llm_router.latencies import counts_up_to
 from llm_router.models import QueueDepth
 from llm_router.ports import Clock, RollupStore, StatusStore
-from llm_router.prices import PriceBook
 from llm_router.rollups import recent, total
 from llm_router.usage import Rollup
 
@@ -63,43 +63,41 @@ class Metrics(Struct, frozen=True, kw_only=True):
     """Reads the figures anew for every scrape."""
 
     rollups: RollupStore
-    baseline_model: str
-    prices: PriceBook
+    baselines: Baselines
     statuses: StatusStore
     refusals_ms: Mapping[str, Callable[[], int | None]]
     """By server: for how long it is left alone; None while it is not."""
     queue: Callable[[], QueueDepth]
     clock: Clock
 
-    def exposition(self, tenant: str, accept: str) -> tuple[str, str]:
-        """Return the tenant's figures, and their content type, in the text format that the `Accept` header prefers."""
+    def exposition(self, tenant: str, accept: str, *, for_admin: bool = False) -> tuple[str, str]:
+        """Return the tenant's figures, and their content type, in the text format that the `Accept` header prefers.
+
+        An admin is also shown the counters of every tenant, by tenant alone.
+        """
+        families = [*self._counters(tenant), *(self._everybody() if for_admin else ()), *self._gauges()]
         registry = CollectorRegistry()
-        registry.register(_Collected([*self._counters(tenant), *self._gauges()]))
+        registry.register(_Collected(families))
         encode, content_type = choose_encoder(accept)
         return encode(registry).decode(), content_type
 
     def _counters(self, tenant: str) -> Iterator[Metric]:
         now_ms = self.clock()
         _, rows = recent(self.rollups, tenant, datetime.fromtimestamp(now_ms / 1000, tz=UTC).day, now_ms)
-        yield from (_counter(family, _sums(rows, ROW)) for family in FAMILIES)
-        yield self._baselines(_sums(rows, ("tenant", "day")))
-        yield _latencies(_sums(rows, TIMED))
-
-    def _baselines(self, days: Sums) -> Metric:
+        yield from (_counter("", family, ROW, _sums(rows, ROW)) for family in FAMILIES)
         costs = CounterMetricFamily(
             "llm_router_baseline_cost_usd", "List price of the same tokens elsewhere.", labels=("tenant", "baseline")
         )
-        for model in dict.fromkeys((self.baseline_model, *REPORTED_BASELINES)):
-            nano_usd: Counter[str] = Counter()
-            unknown = set()
-            for (tenant, day), sums in days.items():
-                if price := self.prices.in_force(day).get(model):
-                    nano_usd[tenant] += price.cost_nano_usd(sums["input_tokens"], sums["output_tokens"])
-                elif sums["input_tokens"] or sums["output_tokens"]:
-                    unknown.add(tenant)
-            for tenant in sorted(nano_usd.keys() - unknown):
-                costs.add_metric((tenant, model), usd(nano_usd[tenant]))
-        return costs
+        for model, nano_usd in self.baselines.costs_nano_usd(Figures.of(rows)).items():
+            if nano_usd is not None:
+                costs.add_metric((tenant, model), usd(nano_usd))
+        yield costs
+        yield _latencies(_sums(rows, TIMED))
+
+    def _everybody(self) -> Iterator[Metric]:
+        month = self.rollups.month(utc_day(self.clock())[:7])
+        sums: Sums = {(tenant,): total([figures]) for tenant, figures in sorted(month.items())}
+        yield from (_counter("tenant_", family, ("tenant",), sums) for family in FAMILIES)
 
     def _gauges(self) -> Iterator[Metric]:
         sighting, depth = self.statuses.box(), self.queue()
@@ -135,9 +133,9 @@ def _sums(rows: Iterable[Rollup], labels: Sequence[str]) -> Sums:
     return {group: total(groups[group]) for group in sorted(groups)}
 
 
-def _counter(family: Family, sums: Sums) -> Metric:
-    labels = ROW if family.label is None else (*ROW, family.label)
-    counter = CounterMetricFamily(f"llm_router_{family.name}", family.meaning, labels=labels)
+def _counter(prefix: str, family: Family, labels: Sequence[str], sums: Sums) -> Metric:
+    names = labels if family.label is None else (*labels, family.label)
+    counter = CounterMetricFamily(f"llm_router_{prefix}{family.name}", family.meaning, labels=names)
     for row, figures in sums.items():
         for value, figure in family.figures.items():
             own = row if family.label is None else (*row, value)

@@ -40,8 +40,7 @@ def metrics() -> Metrics:
     settings = AnalyticsSettings.from_env(environment())
     return Metrics(
         rollups=bootstrap.rollup_store(settings.rollup_table),
-        baseline_model=settings.baseline_model,
-        prices=price_book(),
+        baselines=Baselines(settings.baseline_model, price_book()),
         statuses=bootstrap.status_store(settings.status_table),
         refusals_ms={
             server: bootstrap.breaker(settings.status_table, server).retry_after_ms for server in ("ollama", "cloud")

@@ -4,6 +4,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from analytics.figures import Baselines
 from analytics.metrics import LATENCY_BOUNDS_S, Metrics
 from llm_router.box import BoxSighting, BoxState, ResidentModel
 from llm_router.errors import StoreError
@@ -46,8 +47,7 @@ def metrics(
     store.add([usage_event(record) for record in records])
     return Metrics(
         rollups=store,
-        baseline_model=baseline_model,
-        prices=price_book(),
+        baselines=Baselines(baseline_model, price_book()),
         statuses=FakeStatusStore(sighting),
         refusals_ms={"ollama": lambda: None, "cloud": lambda: 12_000},
         queue=queue,
@@ -55,9 +55,11 @@ def metrics(
     )
 
 
-def samples(of: Metrics, accept: str = "") -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+def samples(
+    of: Metrics, accept: str = "", *, for_admin: bool = False
+) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Return what a Prometheus server reads, by name and labels."""
-    text, content_type = of.exposition("default", accept)
+    text, content_type = of.exposition("default", accept, for_admin=for_admin)
     parse = parse_openmetrics if content_type.startswith("application/openmetrics-text") else parse_text
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -89,6 +91,19 @@ def test_money(value: Value) -> None:
     assert 1 == value("shadow_requests_total", **shadow, status="succeeded")
     assert pytest.approx(0.006) == value("baseline_cost_usd_total", tenant="default", baseline="gpt-4")
     assert pytest.approx(0.00014) == value("baseline_cost_usd_total", tenant="default", baseline="gpt-3.5-turbo")
+
+
+def test_every_tenant() -> None:
+    """An admin also sees the month's counters of every tenant, by tenant alone; others see nobody's but their own."""
+    read = samples(metrics(*RECORDS), for_admin=True)
+    requests = {
+        dict(labels)["tenant"]: number
+        for (name, labels), number in read.items()
+        if name == "llm_router_tenant_requests_total" and ("status", "succeeded") in labels
+    }
+
+    assert {"default": 4, "other": 1} == requests
+    assert [] == [name for name, _ in samples(metrics(*RECORDS)) if name.startswith("llm_router_tenant_")]
 
 
 def test_tokens_and_time(value: Value) -> None:

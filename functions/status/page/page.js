@@ -158,7 +158,7 @@ function showReports() {
   showRequests(daily);
   showLatency(daily);
   showShares(at("tiers"), "Tier",
-    Object.entries(summary.requests_by_complexity).map(([name, requests]) => ({ name, requests })));
+    ["simple", "medium", "complex"].map((name) => ({ name, requests: summary.requests_by_complexity[name] ?? 0 })));
   showShares(at("models"), "Model", costs.rows, [
     ["Cost", (row) => [usd(row.actual_cost), row.actual_cost]],
     ["Saving", (row) => saving(row.net_savings)],
