@@ -214,11 +214,12 @@ def test_another_period(router: Any, shown: Browser) -> None:
 
 
 def test_key(router: Any, tab: Browser, key: str) -> None:
-    """Without a key the page asks for one, says when it is wrong, and keeps a right one out of its address."""
+    """Without a key the page shows what is open and asks for one; it says when that is wrong, and tells nobody."""
     visit(router, tab, None)
 
     assert tab.read("document.activeElement.id") == "key"
     assert tab.read("document.getElementById('report').hidden") is True
+    assert "In memory\nunknown" in text(tab, "#box")
     for entered, notice in (("sk-wrong", "The router does not accept this key."), (key, "")):
         tab.read(
             "document.body.setAttribute('aria-busy', 'true');"

@@ -3,7 +3,7 @@
 
 const KEY = "llm-router-key";
 const at = (id) => document.getElementById(id);
-const state = { reports: null, zone: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC" };
+const state = { reports: null, zone: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC", turn: 0 };
 
 class Refused extends Error {
   constructor(status, error) {
@@ -179,12 +179,12 @@ function showState(health, models) {
     ...pair("With a worker", queue.in_flight === undefined ? "unknown" : count(queue.in_flight), queue.in_flight),
     ...pair("Box", `${box.status}${box.detail ? `: ${box.detail}` : ""}`),
     ...pair("Last look", box.age_ms === undefined ? "none" : `${duration(box.age_ms)} ago`),
-    ...pair("In memory", models.resident.length ? `${models.resident.length} of ${models.installed.length} installed models`
-      : "no model"),
+    ...pair("In memory", models ? `${models.resident.length} of ${models.installed.length} installed models` : "unknown"),
   );
+  const resident = models?.resident ?? [];
   fillTable(at("resident"), "Models in memory", ["In memory", "Size", "Context, tokens"],
-    models.resident.map((each) => [each.name, [bytes(each.size_bytes), each.size_bytes], count(each.context_length)]));
-  at("resident").hidden = !models.resident.length;
+    resident.map((each) => [each.name, [bytes(each.size_bytes), each.size_bytes], count(each.context_length)]));
+  at("resident").hidden = !resident.length;
   fillTable(at("parts"), "Parts of the router", ["Part", "State", ""],
     Object.entries(health.parts).map(([name, part]) => [name.replaceAll("_", " "), part.status, part.detail ?? ""]));
   for (const cell of at("parts").querySelectorAll("td:nth-child(2)")) cell.className = cell.textContent;
@@ -203,20 +203,22 @@ async function load() {
   document.body.setAttribute("aria-busy", "true");
   const days = new FormData(at("controls")).get("days");
   show("notice", "Reading the figures…");
-  const [reports, now] = await Promise.allSettled([
-    askReports(days), Promise.all([ask("/health"), ask("/api/v1/models")]),
+  const turn = ++state.turn;
+  const [reports, health, models] = await Promise.allSettled([
+    askReports(days), ask("/health"), ask("/api/v1/models"),
   ]);
+  if (turn !== state.turn) return; // somebody has asked for something else since
   at("report").hidden = reports.status !== "fulfilled";
-  at("state").hidden = now.status !== "fulfilled";
+  at("state").hidden = health.status !== "fulfilled";
   at("key-form").hidden = true;
-  if (now.status === "fulfilled") showState(...now.value);
+  if (health.status === "fulfilled") showState(health.value, models.value);
   if (reports.status === "fulfilled") {
     state.reports = reports.value;
     at("charts").hidden = !state.reports[0].total_requests;
     show("notice", at("charts").hidden ? "No requests in this period yet." : "");
     showReports();
   }
-  const rejected = [reports, now].find((each) => each.status === "rejected");
+  const rejected = [reports, health, models].find((each) => each.status === "rejected");
   if (rejected) failed(rejected.reason);
   document.body.setAttribute("aria-busy", "false");
 }
