@@ -224,6 +224,14 @@ def test_length_counts_characters(length: int) -> None:
     assert length == len(parse_json(body, ChatRequest).message)
 
 
+def test_body_that_is_no_object() -> None:
+    """Where any object will do, anything else is refused as a field would be."""
+    with pytest.raises(errors.InvalidRequestError, match="must be an object, not an array") as caught:
+        parse_json(b"[]", dict[str, Any])
+
+    assert "body" == caught.value.field
+
+
 def answer_to(error: Exception) -> dict[str, Any]:
     """Return the response of an API whose route raises an error."""
     app = create_api()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, TypeVar, get_args, get_type_hints
+from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -92,7 +92,7 @@ def _invalid(message: str, kind: type[Any]) -> InvalidRequestError:
         rule = "is not a known field" if "unknown" in message else "is required"
         return InvalidRequestError(rule, field=".".join([*filter(None, [path]), named["field"][:_MAX_SHOWN_CHARS]]))
     field = path or "body"
-    rule = in_words(_AT_PATH.sub("", message), get_type_hints(kind).get(field))
+    rule = in_words(_AT_PATH.sub("", message), get_type_hints(get_origin(kind) or kind).get(field))
     return InvalidRequestError(rule.replace("`", ""), field=field)
 
 
