@@ -11,7 +11,7 @@ from starlette.types import Send
 from infra.local.exchange import SUFFIX, AbortableResponse, Pace
 from infra.local.ollama_answers import compose, count_prompt_tokens, in_form, tokens, until
 from infra.local.ollama_memory import NS_PER_S, Memory, ModelCard
-from infra.local.ollama_shapes import BUSY, CRASHED, TOO_LONG, Question, Shape, answer_line
+from infra.local.ollama_shapes import BUSY, CRASHED, NO_GRAMMAR, TOO_LONG, Question, Shape, answer_line
 
 
 class Fault(StrEnum):
@@ -90,8 +90,9 @@ class Exchange(AbortableResponse[Question]):
             if not self.question.contents:
                 return await self._finish(wire, [], {"done_reason": "load"})
             prompt_tokens = count_prompt_tokens(self.question.contents)
-            if prompt_tokens > context and not self.question.truncate:
-                return await wire.refuse(400, TOO_LONG)
+            is_too_long = prompt_tokens > context and not self.question.truncate
+            if is_too_long or self.question.is_format_unusable:
+                return await (wire.refuse(400, TOO_LONG) if is_too_long else wire.refuse(500, NO_GRAMMAR))
             return await self._speak(wire, load_ns, min(prompt_tokens, context))
 
     async def _speak(self, wire: "_Wire", load_ns: int, prompt_tokens: int) -> None:

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+import msgspec
 from msgspec import Struct, field
 
 Shape = Literal["chat", "generate"]
@@ -11,6 +12,9 @@ Shape = Literal["chat", "generate"]
 BUSY: Final = "server busy, please try again.  maximum pending requests exceeded"
 CRASHED: Final = "llama runner process has terminated"
 TOO_LONG: Final = "the prompt is longer than the context length currently available to the model"
+NO_GRAMMAR: Final = "failed to load model vocabulary required for format"
+MAX_LENGTH: Final = 2000
+"""The longest bounded string that a grammar can be made of."""
 SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
 UNLIMITED: Final = -1
 
@@ -48,6 +52,12 @@ class Question(Struct):
             found = re.fullmatch(r"(-?\d+(?:\.\d+)?)([smh]?)", self.keep_alive)
             return float(found[1]) * SECONDS[found[2]] if found else None
         return self.keep_alive
+
+    @property
+    def is_format_unusable(self) -> bool:
+        """Whether no grammar can be made of the format, as with a string that is bounded to more than MAX_LENGTH."""
+        bounds = re.findall(r'"maxLength":(\d+)', msgspec.json.encode(self.format).decode())
+        return any(int(bound) > MAX_LENGTH for bound in bounds)
 
     @property
     def stops(self) -> list[str]:

@@ -224,6 +224,22 @@ def test_too_long(client: openai.OpenAI, router: Any) -> None:
     assert calls == len(router.box.calls)
 
 
+def test_unusable_schema(client: openai.OpenAI, router: Any) -> None:
+    """A schema that the box can make no grammar of is its caller's fault: it is asked once, and others are served."""
+    schema = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 5_000}}}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    calls = len(router.box.calls)
+    for number in range(6):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.chat.completions.create(model="auto", messages=asked(f"What is {number}?"), response_format=form)
+
+        assert "invalid_schema" == caught.value.code
+    served = client.chat.completions.create(model="auto", messages=asked("What is six?"))
+
+    assert calls + 7 == len(router.box.calls)
+    assert served.choices[0].message.content
+
+
 def test_trouble(client: openai.OpenAI, router: Any) -> None:
     """A broken box is a server error, which the client asks again after by itself."""
     router.box.next_behaviours.append(Behaviour(fault=Fault.CUT))

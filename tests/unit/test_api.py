@@ -254,6 +254,7 @@ def answer_to(error: Exception) -> dict[str, Any]:
         (errors.UnsupportedMediaTypeError("m"), 415, "unsupported_media_type"),
         (errors.InvalidRequestError("m"), 422, "invalid_request"),
         (errors.PromptTooLongError("m"), 422, "prompt_too_long"),
+        (errors.ResponseFormatError("m"), 422, "response_format_refused"),
         (errors.ModelError("m"), 502, "model_error"),
         (errors.ModelNotFoundError("m"), 503, "model_not_found"),
         (errors.ModelUnavailableError("m"), 503, "model_unavailable"),

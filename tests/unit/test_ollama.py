@@ -16,6 +16,7 @@ from llm_router.errors import (
     ModelTimeoutError,
     ModelUnavailableError,
     PromptTooLongError,
+    ResponseFormatError,
 )
 from llm_router.models import Generation, ModelCall, Turn
 from llm_router.sampling import JsonSchema, ResponseFormat, Sampling
@@ -233,6 +234,8 @@ def test_model_that_answered_is_shown(asked: str, answered: str, shown: str) -> 
         (404, "model 'tinyllama' not found", ModelNotFoundError),
         (400, "the prompt is longer than the context length currently available to the model", PromptTooLongError),
         (500, "the request exceeds the available context size", PromptTooLongError),
+        (500, "failed to load model vocabulary required for format", ResponseFormatError),
+        (400, "invalid JSON schema in format", ResponseFormatError),
         (400, "invalid option", ModelError),
         (503, "server busy, please try again.  maximum pending requests exceeded", ModelUnavailableError),
         (500, "llama runner process has terminated", ModelUnavailableError),

@@ -151,6 +151,7 @@ def test_response_id() -> None:
         (422, "unsupported_parameter", "n", (400, "invalid_request_error", "unsupported_parameter", "n")),
         (422, "unknown_model", "force_model", (404, "invalid_request_error", "model_not_found", "model")),
         (422, "prompt_too_long", None, (400, "invalid_request_error", "context_length_exceeded", "messages")),
+        (422, "response_format_refused", None, (400, "invalid_request_error", "invalid_schema", None)),
         (400, "malformed_body", "body", (400, "invalid_request_error", "malformed_body", None)),
         (413, "request_too_large", "message", (413, "invalid_request_error", "request_too_large", "messages")),
         (429, "rate_limit_exceeded", None, (429, "rate_limit_error", "rate_limit_exceeded", None)),

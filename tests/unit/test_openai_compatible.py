@@ -17,6 +17,7 @@ from llm_router.errors import (
     ModelTimeoutError,
     ModelUnavailableError,
     PromptTooLongError,
+    ResponseFormatError,
     StoreError,
 )
 from llm_router.models import Generation, ModelCall, Turn
@@ -257,6 +258,7 @@ def test_cut_answer_says_why() -> None:
         (404, "model_not_found", ModelNotFoundError),
         (413, "request_too_large", PromptTooLongError),
         (400, "context_length_exceeded", PromptTooLongError),
+        (400, "Invalid schema for response_format", ResponseFormatError),
         (400, "invalid_request_error", ModelError),
         (422, "unprocessable", ModelError),
         (408, "timeout", ModelUnavailableError),

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router.classification import Complexity
-from llm_router.errors import InvalidRequestError, PromptTooLongError, UnsupportedParameterError
+from llm_router.errors import InvalidRequestError, PromptTooLongError, RouterError, UnsupportedParameterError
 from llm_router.models import Turn
-from llm_router.openai_parameters import CHAT_COMPLETIONS
-from llm_router.openai_requests import parse_chat_completion
+from llm_router.openai_parameters import CHAT_COMPLETIONS, RESPONSES
+from llm_router.openai_requests import ChatCompletionBody, parse_chat_completion
+from llm_router.openai_response_requests import ResponseBody, parse_response
 from llm_router.request_bodies import MAX_MESSAGE_CHARS, ChatRequest
 from llm_router.sampling import ResponseFormat
 
@@ -292,3 +293,31 @@ def test_unsupported_comes_first() -> None:
     """A caller learns what can never work before what he can correct."""
     with pytest.raises(UnsupportedParameterError):
         parse_chat_completion({"n": 2})
+
+
+scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=3))
+names = st.sampled_from(
+    ["role", "content", "type", "text", "name", "schema", "json_schema", "include_usage", "format", "id", "a"]
+)
+values = st.recursive(
+    st.one_of(scalars, st.sampled_from(["user", "assistant", "system", "text", "json_schema", "message"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=4)),
+    max_leaves=12,
+)
+parameters = st.sampled_from(
+    [*ChatCompletionBody.__struct_fields__, *ResponseBody.__struct_fields__, *CHAT_COMPLETIONS, *RESPONSES, "a"]
+)
+
+
+@given(st.dictionaries(parameters, values, max_size=6))
+def test_anything(document: dict[str, Any]) -> None:
+    """Whatever JSON comes, it makes a request or is refused with words for its caller."""
+    for parse, least in (
+        (parse_chat_completion, {"model": "auto", "messages": ASKED}),
+        (parse_response, {"model": "auto", "input": "What is Python?"}),
+    ):
+        for body in (document, least | document):
+            try:
+                parse(body)
+            except RouterError as error:
+                assert str(error)  # noqa: PT017 - whether it is refused is not what is shown

@@ -37,6 +37,7 @@ STATUS: Final[dict[type[RouterError], int]] = {
     errors.UnsupportedParameterError: 422,
     errors.UnknownModelError: 422,
     errors.PromptTooLongError: 422,
+    errors.ResponseFormatError: 422,
     errors.ModelError: 502,
     errors.ModelNotFoundError: 503,
     errors.ModelUnavailableError: 503,

@@ -16,6 +16,7 @@ RouterError
 │   ├── ModelUnavailableError    the box cannot be reached, is busy, or broke off
 │   ├── ModelNotFoundError       the box does not have the model
 │   ├── PromptTooLongError       the prompt does not fit the model's context
+│   ├── ResponseFormatError      the model cannot be held to the format that the caller wants
 │   └── ModelTimeoutError        the answer did not come before the deadline
 ├── StoreError                   a table, an index or a queue failed
 ├── EmbeddingError               the embedding model is missing or broken
@@ -136,6 +137,12 @@ class PromptTooLongError(ModelError):
     """The prompt does not fit the model's context."""
 
     code = "prompt_too_long"
+
+
+class ResponseFormatError(ModelError):
+    """The model cannot be held to the format that the caller wants."""
+
+    code = "response_format_refused"
 
 
 class ModelTimeoutError(ModelError):

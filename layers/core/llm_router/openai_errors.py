@@ -17,6 +17,7 @@ _AS: Final[Mapping[str, tuple[int, str]]] = {
     errors.InvalidRequestError.code: (400, "invalid_value"),
     errors.UnsupportedParameterError.code: (400, "unsupported_parameter"),
     errors.PromptTooLongError.code: (400, "context_length_exceeded"),
+    errors.ResponseFormatError.code: (400, "invalid_schema"),
     errors.UnknownModelError.code: (404, "model_not_found"),
     errors.ModelNotFoundError.code: (503, "model_missing"),
     errors.ModelTimeoutError.code: (504, "timeout"),

@@ -8,12 +8,20 @@ from msgspec import Struct, field
 
 from llm_router.adapters.chat_messages import chat_messages
 from llm_router.box import PROVIDER_PREFIX, BoxState, InstalledModel, ResidentModel, context_tokens, same_model
-from llm_router.errors import ModelError, ModelNotFoundError, ModelUnavailableError, PromptTooLongError
+from llm_router.errors import (
+    ModelError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    PromptTooLongError,
+    ResponseFormatError,
+)
 from llm_router.models import Generation, ModelCall
 
 STAYS_RESIDENT: Final = -1
 TOO_LONG: Final = ("longer than the context", "exceeds the available context")
 """What Ollama and the llama.cpp server inside it say of a prompt that does not fit."""
+NO_GRAMMAR: Final = ("required for format", "invalid format", "invalid JSON schema", "failed to parse grammar")
+"""What they say of a format that no grammar can be made of; the first comes as a 500."""
 LONGEST_NOTE: Final = 200
 _MISSING: Final = re.compile(r"""model \\?["'](?P<name>[\w./:-]{1,128})\\?["'] not found""")
 
@@ -138,6 +146,8 @@ def refusal(status: int, words: str) -> ModelError:
     """
     if any(phrase in words for phrase in TOO_LONG):
         error: ModelError = PromptTooLongError("The prompt does not fit the model's context.")
+    elif any(phrase in words for phrase in NO_GRAMMAR):
+        error = ResponseFormatError("The model server cannot hold the model to this response format.")
     elif status == HTTPStatus.NOT_FOUND:
         missing = _MISSING.search(words)
         name = f"model {missing['name']}" if missing else "model"

@@ -12,7 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from llm_router.adapters.chat_messages import chat_messages
-from llm_router.errors import ModelError, ModelNotFoundError, ModelUnavailableError, PromptTooLongError
+from llm_router.errors import (
+    ModelError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    PromptTooLongError,
+    ResponseFormatError,
+)
 from llm_router.fallback import CLOUD_PREFIX
 from llm_router.metering import estimated_tokens
 from llm_router.models import Generation, ModelCall
@@ -122,6 +128,8 @@ def refusal(response: httpx.Response) -> ModelError:
         status == HTTPStatus.BAD_REQUEST and any(phrase in response.text for phrase in TOO_LONG)
     ):
         error: ModelError = PromptTooLongError("The prompt does not fit the cloud model's context.")
+    elif status == HTTPStatus.BAD_REQUEST and "response_format" in response.text:
+        error = ResponseFormatError("The cloud API cannot hold the model to this response format.")
     elif status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         error = ModelError("The cloud API does not accept the router's key.")
     elif status == HTTPStatus.NOT_FOUND:
