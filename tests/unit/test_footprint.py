@@ -1,6 +1,10 @@
+from typing import Any
+
+import msgspec
 import pytest
 
-from llm_router.footprint import footprint, recording
+from llm_router.adapters.job_items import put_job, put_usage
+from llm_router.footprint import footprint, item_bytes, job_bytes, recording
 from llm_router.jobs import answer_from_cache, feedback_record, succeeded, usage_record
 from llm_router.models import CacheTier, Caller, FeedbackVerdict, Job, Spent
 from llm_router.polling import seen_after
@@ -97,6 +101,26 @@ def test_hit() -> None:
     job = succeeded(make_job(), answer_from_cache(hit, COSTS, NOW_MS), NOW_MS)
 
     assert footprint(job, Quantities()) == Quantities(write_request_milliunits=4000)
+
+
+@pytest.mark.parametrize("fields", [{}, {"embedding": (0.1,) * 384}, {"prompt": "Why? " * 1000}])
+def test_sizes(fields: dict[str, object]) -> None:
+    """Sizes are estimated within a tenth of what is written, too low rather than too high."""
+    job = succeeded(make_job(**fields), make_answer(), NOW_MS + 3000)
+    record = usage_record(job)
+    sizes = {
+        job_bytes(job): stored_bytes(put_job("JobTable", job, NOW_MS)),
+        item_bytes(msgspec.to_builtins(record)): stored_bytes(put_usage("UsageTable", record)),
+    }
+
+    assert all(0.9 * stored <= estimated <= stored for estimated, stored in sizes.items())
+
+
+def stored_bytes(put: Any) -> int:
+    """Return the size of the item that is written, as DynamoDB has it."""
+    sizes = {"S": len, "B": len, "N": lambda digits: -(-len(digits) // 2) + 1, "BOOL": lambda _: 1}
+    item = put["Put"]["Item"]
+    return sum(len(name) + sizes[kind](value) for name, typed in item.items() for kind, value in typed.items())
 
 
 def test_recording() -> None:

@@ -40,7 +40,7 @@ def footprint(job: Job, used: Quantities) -> Quantities:
 
 def recording(record: UsageRecord) -> Quantities:
     """Return what it takes to write a usage record, and to count it, in rows of up to 1 KB."""
-    written = _started(_item_bytes(msgspec.to_builtins(record)), _WRITE_BYTES)
+    written = _started(item_bytes(msgspec.to_builtins(record)), _WRITE_BYTES)
     remembered = 1
     return Quantities(write_request_milliunits=_TRANSACTION_MILLIUNITS * (written + remembered + len(row_keys(record))))
 
@@ -52,23 +52,24 @@ def _waiting(job: Job) -> Quantities:
     waited_ms, looks = seen_after(job.finished_at_ms - job.caller.since_ms, patience_ms)
     return Quantities(
         lambda_mb_ms=waited_ms * job.caller.memory_mb,
-        read_request_milliunits=looks * 1000 * _started(_job_bytes(job), _READ_BYTES),
+        read_request_milliunits=looks * 1000 * _started(job_bytes(job), _READ_BYTES),
     )
 
 
 def _ending(job: Job) -> Quantities:
-    milliunits = _TRANSACTION_MILLIUNITS * _started(_job_bytes(job), _WRITE_BYTES)
+    milliunits = _TRANSACTION_MILLIUNITS * _started(job_bytes(job), _WRITE_BYTES)
     left_line = _INDEX_MILLIUNITS if job.answer is None or job.answer.tier is None else 0
     return Quantities(write_request_milliunits=milliunits + left_line)
 
 
-def _job_bytes(job: Job) -> int:
+def job_bytes(job: Job) -> int:
+    """Return about the size of a job's item."""
     text = msgspec.json.encode(replace(job, embedding=None))
     return len(text) + _FLOAT32_BYTES * len(job.embedding or ())
 
 
-def _item_bytes(values: Mapping[str, object]) -> int:
-    """Return the size of an item: names and texts in UTF-8, numbers with two digits a byte and one more."""
+def item_bytes(values: Mapping[str, object]) -> int:
+    """Return the size of an item of plain values: texts in UTF-8, numbers with two digits a byte and one more."""
     return sum(len(name.encode()) + _value_bytes(value) for name, value in values.items() if value is not None)
 
 
