@@ -1,4 +1,4 @@
-"""The OpenAI-compatible routes of the chat function over the template's tables, and a real HTTP box."""
+"""The OpenAI-compatible routes over the template's tables, and a real HTTP box."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from infra.local.ollama_exchange import Behaviour, Fault
 from infra.local.ollama_stand_in import OllamaStandIn
 from llm_router import bootstrap
 from llm_router.estimates import Pace
+from status.app import lambda_handler as status
 from tests.builders import TINY, Context, body_of, http_event
 from tests.integration.conftest import Cloud, Deploy
 
@@ -129,3 +130,21 @@ def test_bad_request(cloud: Cloud, deploy: Deploy) -> None:
 
     assert [400, 404, 400, 400, 400, 400] == statuses
     assert 0 == cloud.dynamodb.scan(TableName="JobTable")["Count"]
+
+
+def test_models(deploy: Deploy) -> None:
+    """What `model` may be is listed, and found one by one, also with its slash as %2F; anything else is not."""
+    deploy("StatusFunction")
+    listed, bare, full = (
+        body_of(status(http_event(name), Context()))
+        for name in ("openai-models", "openai-model", "openai-model-of-provider")
+    )
+    encoded, unknown = (
+        status(http_event("openai-model", rawPath=f"/v1/models/{name}"), Context())
+        for name in ("ollama%2Fllama3.2", "gpt-4")
+    )
+
+    assert ["auto", "simple", "medium", "complex", TINY, "ollama/llama3.2"] == [each["id"] for each in listed["data"]]
+    assert "ollama/llama3.2" == bare["id"]
+    assert bare == full == body_of(encoded)
+    assert (404, "model_not_found") == (unknown["statusCode"], body_of(unknown)["error"]["code"])

@@ -213,5 +213,6 @@ def test_models() -> None:
         ("cloud/gpt-4o-mini", "cloud"),
     ] == names
     assert found(router, TINY) == found(router, "tinyllama")
+    assert found(router, "auto") in listed(router).data
     with pytest.raises(UnknownModelError):
         found(router, "gpt-4")

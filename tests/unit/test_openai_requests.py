@@ -145,6 +145,7 @@ def test_answer_that_comes_back() -> None:
         ([*ASKED, said("system", "Hello")], "messages", "must end with a message of the user's"),
         ([said("user", " ")], "messages[0].content", "must not be blank"),
         ([said("user", 5)], "messages[0].content", "must be a string or an array, not a number"),
+        ([said("user", ["Hello"])], "messages[0].content[0]", "must be an object, not a string"),
         ([said("user", [{"type": "text"}])], "messages[0].content[0].text", "is required"),
         ([{"role": "user"}], "messages[0].content", "is required"),
         ([{"content": "Hello"}], "messages[0].role", "is required"),
