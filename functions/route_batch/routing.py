@@ -10,6 +10,7 @@ tries, is put aside at once: the line of a batch as refused, anything else as a 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -20,8 +21,10 @@ from llm_router.models import DEFAULT_TENANT, Job, Source
 from llm_router.pipeline import Pipeline
 from llm_router.ports import BatchStore
 from llm_router.prompt import sha256_hex
+from llm_router.replies import Reply, check_reply_to
 from llm_router.validation import parse_json
 
+REFUSED: Final = "refused"
 _NOT_TRUSTED: Final = "is not for this sender to say"
 
 
@@ -53,8 +56,12 @@ class Prompts(Struct, frozen=True, kw_only=True):
     """Messages of this queue are the router's own."""
     trusted_senders: frozenset[str]
     """Ids of roles that may speak for any tenant."""
+    reply_prefix: str
+    """How the URLs of the queues begin that answers may be sent to; none when empty."""
     set_aside: Callable[[Received, InvalidRequestError], object]
     """Keeps a message that can never be a request, with the reason."""
+    reply: Callable[[str, Reply], object]
+    """Sends an answer to a queue, by its URL."""
 
     def route(self, message: Received) -> Outcome:
         """Make a message a request, and return what became of it.
@@ -70,6 +77,7 @@ class Prompts(Struct, frozen=True, kw_only=True):
             return self._refuse(message, prompt, error)
 
     def _accept(self, message: Received, prompt: PromptMessage) -> Outcome:
+        check_reply_to(prompt.reply_to, self.reply_prefix)
         tenant = self._tenant(message, prompt)
         batch = self._batch(prompt, tenant)
         job_id = _job_id(message, prompt)
@@ -92,7 +100,7 @@ class Prompts(Struct, frozen=True, kw_only=True):
         try:
             return _outcome(self.pipeline.requests.revive(self.pipeline.jobs.get(job_id)))
         except NotFoundError:  # what has its id is a refusal, or has expired
-            return Outcome(what="refused", job_id=job_id)
+            return Outcome(what=REFUSED, job_id=job_id)
 
     def _tenant(self, message: Received, prompt: PromptMessage) -> str:
         """Return whose prompt it is.
@@ -125,13 +133,22 @@ class Prompts(Struct, frozen=True, kw_only=True):
         return batch
 
     def _refuse(self, message: Received, prompt: PromptMessage | None, error: InvalidRequestError) -> Outcome:
-        place = self._place(message, prompt)
-        if place is None:
-            self.set_aside(message, error)
+        reason = LineError(code=error.code, message=str(error), field=error.field)
+        custom_id = prompt.custom_id if prompt else None
+        if (place := self._place(message, prompt)) is not None:
+            self.batches.refuse_line(*place, custom_id, reason, sent=True)
         else:
-            reason = LineError(code=error.code, message=str(error), field=error.field)
-            self.batches.refuse_line(*place, prompt.custom_id if prompt else None, reason, sent=True)
-        return Outcome(what="refused")
+            self.set_aside(message, error)
+        if prompt is not None and prompt.reply_to is not None and self._may_reply(prompt):
+            refusal = Reply(message_id=message.message_id, custom_id=custom_id, status=REFUSED, error=reason)
+            self.reply(prompt.reply_to, refusal)
+        return Outcome(what=REFUSED)
+
+    def _may_reply(self, prompt: PromptMessage) -> bool:
+        with suppress(InvalidRequestError):
+            check_reply_to(prompt.reply_to, self.reply_prefix)
+            return True
+        return False
 
     def _place(self, message: Received, prompt: PromptMessage | None) -> tuple[str, int] | None:
         """Return batch and line of a prompt that is truly of a batch."""

@@ -1,9 +1,9 @@
 """Builds what routes prompts that come through queues."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from llm_router import bootstrap
-from llm_router.adapters.sqs_prompts import SqsSetAside
+from llm_router.adapters.sqs_prompts import SqsSetAside, send_reply_to
 from llm_router.errors import InvalidRequestError
 from llm_router.models import Lane
 from llm_router.observability import Metric, count, logger
@@ -29,5 +29,7 @@ def prompts() -> Prompts:
         batches=bootstrap.batch_store(settings.job_table),
         batch_queue_arn=settings.batch_queue_arn,
         trusted_senders=frozenset(filter(None, map(str.strip, settings.trusted_sender_ids.split(",")))),
+        reply_prefix=settings.reply_queue_prefix,
         set_aside=set_aside,
+        reply=partial(send_reply_to, bootstrap.sqs()),
     )

@@ -25,6 +25,10 @@ FUNCTIONS = {name: GLOBALS | own for name, own in resources("AWS::Serverless::Fu
 QUEUES = resources("AWS::SQS::Queue")
 TABLES = resources("AWS::DynamoDB::Table")
 INPUT_FILES = "arn:${AWS::Partition}:s3:::${BatchInputBucket}/*"
+REPLY_QUEUES = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${ReplyQueuePrefix}*"
+EVENT_BUS = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default"
+ELSEWHERE = {INPUT_FILES, REPLY_QUEUES, EVENT_BUS}
+"""What others made: any file of the one bucket, the queues of the one prefix, the account's bus."""
 POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
 
 each_function = pytest.mark.parametrize("name", FUNCTIONS)
@@ -117,7 +121,7 @@ def test_least_privilege(name: str) -> None:
         assert all("*" not in action for action in as_list(statement["Action"]))
         for resource in as_list(statement["Resource"]):
             assert isinstance(resource, Intrinsic)
-            if resource.argument == INPUT_FILES:  # any file, of the one bucket
+            if resource.argument in ELSEWHERE:
                 continue
             assert "*" not in str(resource.argument)
             assert target(resource) in DOCUMENT["Resources"] or target(resource) == "CloudApiKeySecretArn"
@@ -147,7 +151,7 @@ def test_environment(name: str) -> None:
 
 
 def test_without_a_cloud_nothing_of_it_is_deployed() -> None:
-    """Where no cloud is configured there is no function that reads the job table's stream, and no queue for it."""
+    """Where no cloud is configured there is no function that asks it, and no queue for it."""
     template = load_template(ROOT / "template.yaml", endpoint_url="http://localhost")
     kinds = {"AWS::Serverless::Function", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
     conditional = {
@@ -156,7 +160,7 @@ def test_without_a_cloud_nothing_of_it_is_deployed() -> None:
 
     assert {"InferCloudFunction", "InferCloudLogs", "UnansweredJobQueue"} == conditional
     assert "InferCloudFunction" not in template.functions
-    assert ["UsageTable"] == [event.table for event in template.events_of(StreamEvent)]
+    assert "InferCloudFunction" not in {event.function for event in template.events_of(StreamEvent)}
 
 
 @pytest.mark.parametrize("missing", sorted(CLOUD.keys() - {"CloudModel"}))
@@ -185,7 +189,7 @@ def test_tables_are_named_by_what_may_be_touched(name: str) -> None:
     environment = FUNCTIONS[name]["Environment"]["Variables"]
     told = {target(value) for key, value in environment.items() if key.endswith(("_TABLE", "_QUEUE_URL"))}
     resources_of = [each for statement in statements(name) for each in as_list(statement["Resource"])]
-    allowed = {target(each) for each in resources_of if each.argument != INPUT_FILES}
+    allowed = {target(each) for each in resources_of if each.argument not in ELSEWHERE}
     failure_queues = {
         target(source["DestinationConfig"]["OnFailure"]["Destination"])
         for function, source in events("DynamoDB")
@@ -348,6 +352,8 @@ def test_sample_events() -> None:
         "keys-rotate",
         "metrics",
         "models",
+        "notify-count",
+        "notify-end",
         "openai-model",
         "openai-model-of-provider",
         "openai-models",

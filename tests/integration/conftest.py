@@ -18,6 +18,7 @@ import chat.wiring
 import classify.app
 import infer.wiring
 import keys.wiring
+import notify.wiring
 import probe.app
 import recompute.app
 import route_batch.wiring
@@ -105,6 +106,7 @@ def forget() -> None:
     for built in (
         bootstrap.dynamodb,
         bootstrap.sqs,
+        bootstrap.events,
         bootstrap.tally,
         bootstrap.s3,
         chat.wiring.pipeline,
@@ -117,6 +119,7 @@ def forget() -> None:
         infer.wiring.runner,
         infer.wiring.scheduler,
         infer.wiring.lines,
+        notify.wiring.completion,
         infer.wiring.shadows,
         aggregate_costs.app.rollups,
         analytics.wiring.reports,

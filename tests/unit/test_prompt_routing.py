@@ -1,11 +1,13 @@
 """What becomes of prompts that come through a queue, however often they come, and whoever dies over them."""
 
 from itertools import count, permutations
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llm_router.batches import Batch, PromptMessage, line_job_id
 from llm_router.classification import Complexity, RuleClassifier
@@ -32,9 +34,13 @@ from tests.fakes import (
     SettableClock,
 )
 
+if TYPE_CHECKING:
+    from llm_router.replies import Reply
+
 OPEN, OWN = "arn:aws:sqs:us-east-1:123456789012:PromptQueue", "arn:aws:sqs:us-east-1:123456789012:BatchQueue"
 BATCH = Batch(batch_id=f"batch_{'0' * 32}", tenant="acme", created_at_ms=NOW_MS)
 SENDER = "AROATRUSTED:nightly"
+REPLIES = "https://sqs.us-east-1.amazonaws.com/123456789012/replies-"
 
 
 class World:
@@ -50,6 +56,7 @@ class World:
         self.dispatched: list[str] = []
         self.refusing_queue = False
         self.aside: list[tuple[str, str]] = []
+        self.replies: list[tuple[str, Reply]] = []
         numbers = count(1)
         pipeline = Pipeline(
             classifier=RuleClassifier(),
@@ -70,6 +77,8 @@ class World:
             batches=self.batches,
             batch_queue_arn=OWN,
             trusted_senders=frozenset({"AROATRUSTED"}),
+            reply_prefix=REPLIES,
+            reply=lambda url, reply: self.replies.append((url, reply)),
             set_aside=lambda message, error: self.aside.append((message.message_id, f"{error.field}: {error}")),
         )
 
@@ -294,3 +303,51 @@ def test_any_body(body: str) -> None:
     outcome = world.plain(body)
 
     assert (outcome.what == "refused") == bool(world.aside)
+
+
+def test_reply_queue_is_kept() -> None:
+    """A prompt whose answer is to be sent on is a job that knows where to."""
+    world = World()
+    outcome = world.plain(f'{{"message": "Hi", "reply_to": "{REPLIES}nightly"}}')
+
+    assert f"{REPLIES}nightly" == world.jobs.get(outcome.job_id or "").delivery.reply_to
+    assert [] == world.replies
+
+
+def test_refusal_is_sent_to_the_reply_queue() -> None:
+    """Whoever waits for an answer hears why there will be none."""
+    world = World()
+    world.plain(f'{{"message": "Hi", "custom_id": "c", "reply_to": "{REPLIES}nightly", "force_model": "gpt-9"}}')
+    ((url, reply),) = world.replies
+
+    assert (f"{REPLIES}nightly", "m1", "c", "refused") == (url, reply.message_id, reply.custom_id, reply.status)
+    assert reply.error is not None
+    assert "force_model" == reply.error.field
+
+
+@pytest.mark.parametrize(
+    "reply_to",
+    [
+        "https://sqs.us-east-1.amazonaws.com/123456789012/InferenceQueue",
+        "https://sqs.us-east-1.amazonaws.com/999999999999/replies-nightly",
+        f"{REPLIES}x/../InferenceQueue",
+        f"{REPLIES}nightly.fifo",
+        "http://localhost/replies-",
+    ],
+)
+def test_reply_queue_that_is_not_allowed(reply_to: str) -> None:
+    """Nothing is sent to a queue that is not on the list, and the prompt is not asked."""
+    world = World()
+    world.plain(f'{{"message": "Hi", "reply_to": "{reply_to}"}}')
+
+    assert [("m1", f"reply_to: must be the URL of a queue that begins with {REPLIES}")] == world.aside
+    assert ([], {}) == (world.replies, world.jobs.jobs)
+
+
+def test_replies_that_are_switched_off() -> None:
+    """Without a list a prompt that wants its answer sent is refused with that reason."""
+    world = World()
+    world.prompts = replace(world.prompts, reply_prefix="")
+    world.plain(f'{{"message": "Hi", "reply_to": "{REPLIES}nightly"}}')
+
+    assert [("m1", "reply_to: is switched off: REPLY_QUEUE_PREFIX is empty")] == world.aside

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
@@ -116,6 +117,12 @@ def sqs() -> "SQSClient":
 def s3() -> "S3Client":
     """Return the one S3 client of this environment."""
     return boto3.client("s3", config=_AWS_CONFIG)
+
+
+@lru_cache
+def events() -> "EventBridgeClient":
+    """Return the one EventBridge client of this environment."""
+    return boto3.client("events", config=_AWS_CONFIG)
 
 
 @lru_cache

@@ -209,6 +209,16 @@ class RouteBatchSettings(PipelineSettings):
     prompt_dead_letter_queue_url: HttpUrl
     trusted_sender_ids: str = ""
     """Ids of the roles whose messages on PromptQueue may name a tenant and a batch, with commas between; none."""
+    reply_queue_prefix: str = ""
+    """How the URLs of the queues begin that answers may be sent to; none when empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotifySettings(Settings):
+    """Settings of `notify`."""
+
+    job_table: str
+    rollup_table: str
 
 
 @dataclass(frozen=True, kw_only=True)

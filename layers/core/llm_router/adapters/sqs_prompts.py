@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from llm_router.batches import PromptMessage
 from llm_router.errors import StoreError
+from llm_router.replies import Reply
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -81,6 +82,18 @@ class SqsSetAside:
             )
         except (ClientError, BotoCoreError) as error:
             raise StoreError("keeping a message failed") from error
+
+
+def send_reply_to(client: "SQSClient", queue_url: str, reply: Reply) -> None:
+    """Send the end of a request to the queue that its sender named.
+
+    Raises:
+        StoreError: the queue did not take it, or is not there.
+    """
+    try:
+        client.send_message(QueueUrl=queue_url, MessageBody=msgspec.json.encode(reply).decode())
+    except (ClientError, BotoCoreError) as error:
+        raise StoreError("sending a reply failed") from error
 
 
 def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -1,0 +1,1 @@
+"""Tells who asked through a queue."""
