@@ -19,7 +19,7 @@ from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
 from llm_router.input_files import InputFile
 from llm_router.jobs import is_set_aside, utc_day
-from llm_router.keys import ApiKey, KeyRecord
+from llm_router.keys import ALL_TENANTS, ApiKey, KeyRecord
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, Lane, ModelCall
 from llm_router.ports import (
     TRANSACTION_ACTIONS,
@@ -110,7 +110,7 @@ class FakeCacheStore:
     def generation(self, tenant: str) -> int:
         """Return the number of the tenant's cache."""
         self._check("generation")
-        return self.generations.get(tenant, 0)
+        return self.generations.get(tenant, 0) + self.generations.get(ALL_TENANTS, 0)
 
     def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
         """Return the entry with this key."""
@@ -169,7 +169,7 @@ class FakeCacheStore:
         self._check("clear")
         self._cleared[tenant] = now_ms
         self.generations[tenant] = self.generations.get(tenant, 0) + 1
-        return self.generations[tenant]
+        return self.generations[tenant] if tenant == ALL_TENANTS else self.generation(tenant)
 
     def census(self, tenant: str, now_ms: int) -> Census:
         """Count the tenant's live entries."""
@@ -179,7 +179,7 @@ class FakeCacheStore:
             for entry, _ in self.entries.values()
             if entry.tenant == tenant
             and entry.expires_at > now_ms // 1000
-            and entry.created_at_ms > self._cleared.get(tenant, 0)
+            and entry.created_at_ms > max(self._cleared.get(tenant, 0), self._cleared.get(ALL_TENANTS, 0))
         ]
         return Census(entries=len(ages), complete=True, oldest_created_at_ms=min(ages, default=None))
 

@@ -5,10 +5,9 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from cache_lookup.wiring import inspector, take_feedback
+from cache_lookup.wiring import inspector, look_up, take_feedback
 from llm_router import api
-from llm_router.observability import count_degraded
-from llm_router.request_bodies import CacheQuestion, FeedbackRequest
+from llm_router.request_bodies import FeedbackRequest
 from llm_router.settings import environment, on_lambda
 
 app = api.create_api()
@@ -22,9 +21,7 @@ def tenant() -> str:
 @app.post("/api/v1/cache/lookup")
 def lookup() -> Response[str]:
     """Tell what the cache would answer, without asking a model and without a trace in the bill."""
-    found = inspector().lookup(tenant(), api.parse_body(app.current_event.raw_event, CacheQuestion))
-    count_degraded(found.degraded)
-    return api.respond(found)
+    return api.respond(look_up(app.current_event.raw_event))
 
 
 @app.get("/api/v1/cache/stats")
@@ -35,8 +32,8 @@ def stats() -> Response[str]:
 
 @app.delete("/api/v1/cache")
 def clear() -> Response[str]:
-    """Empty the caller's cache."""
-    return api.respond(inspector().clear(tenant()))
+    """Empty the caller's cache; for an administrator that of another tenant, or of all."""
+    return api.respond(inspector().clear(api.tenant_named(app.current_event.raw_event)))
 
 
 @app.delete("/api/v1/cache/<entry_id>")

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llm_router.cache_entries import Census
 from llm_router.cache_responses import CacheStatusResponse, CacheUse, ClearedResponse, EvictedResponse, LookupResponse
+from llm_router.callers import Caller
 from llm_router.costs import usd
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.planning import Planner
@@ -33,16 +35,20 @@ class Inspector(Struct, frozen=True, kw_only=True):
     threshold: float
     ttl_hours: float
 
-    def lookup(self, tenant: str, question: CacheQuestion) -> LookupResponse:
+    def lookup(self, caller: Caller, question: CacheQuestion) -> LookupResponse:
         """Return what the cache would answer, and the candidates it weighed.
 
         Raises:
             InvalidRequestError: the forced model is not configured.
+            ForbiddenError: the caller may not have the model.
             ConflictError: a request of the conversation is on its way.
             StoreError: the conversation could not be read.
         """
-        plan = self.planner.plan(tenant, question)
-        found = self.cache.lookup(tenant, question, plan.route.model, canonical=plan.canonical, history=plan.history)
+        planner = replace(self.planner, router=self.planner.router.limited_to(caller.allowed_models))
+        plan = planner.plan(caller.tenant, question)
+        found = self.cache.lookup(
+            caller.tenant, question, plan.route.model, canonical=plan.canonical, history=plan.history
+        )
         hit = found.hit
         return LookupResponse(
             hit=hit is not None,

@@ -1,15 +1,17 @@
 """Builds what looks into the cache and what takes feedback, and counts feedback."""
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from cache_lookup.complaints import Complaints
 from cache_lookup.inspection import Inspector
-from llm_router import bootstrap
-from llm_router.cache_responses import FeedbackResponse
-from llm_router.observability import Metric, count
+from llm_router import api, bootstrap
+from llm_router.cache_responses import FeedbackResponse, LookupResponse
+from llm_router.observability import Metric, count, count_degraded
 from llm_router.planning import Planner
 from llm_router.remembering import RememberingEmbedder
-from llm_router.request_bodies import FeedbackRequest
+from llm_router.request_bodies import CacheQuestion, FeedbackRequest
 from llm_router.routing import Router
 from llm_router.settings import CacheLookupSettings, environment
 
@@ -48,6 +50,13 @@ def complaints() -> Complaints:
         store=bootstrap.feedback_store(settings().cache_table, settings().usage_table),
         clock=bootstrap.now_ms,
     )
+
+
+def look_up(event: Mapping[str, Any]) -> LookupResponse:
+    """Tell what the cache would answer to the question of an HTTP API event, and count what had to be done without."""
+    found = inspector().lookup(api.caller_of(event), api.parse_body(event, CacheQuestion))
+    count_degraded(found.degraded)
+    return found
 
 
 def take_feedback(tenant: str, said: FeedbackRequest) -> FeedbackResponse:

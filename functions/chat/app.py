@@ -25,7 +25,7 @@ def chat() -> Response[str]:
     request = api.parse_body(event, ChatRequest)
     wait_seconds = 0.0 if "respond-async" in event["headers"].get("prefer", "").lower() else request.wait_seconds
     key = idempotency.key_of(event["headers"])
-    job = ask(request, tenant=api.tenant_of(event), source=Source.HTTP, wait_seconds=wait_seconds, key=key)
+    job = ask(request, caller=api.caller_of(event), source=Source.HTTP, wait_seconds=wait_seconds, key=key)
     if job.failure is not None:
         return api.failure_response(app, job.failure, job.job_id)
     if job.status.finished:

@@ -8,8 +8,9 @@ import msgspec
 
 from chat.wiring import ask, outlook_of
 from llm_router import bootstrap
+from llm_router.callers import OPERATOR
 from llm_router.errors import RouterError
-from llm_router.models import DEFAULT_TENANT, Source
+from llm_router.models import Source
 from llm_router.request_bodies import ChatRequest
 from llm_router.responses import ErrorBody, ErrorDetail, describe
 from llm_router.validation import parse_json
@@ -23,7 +24,7 @@ def invoke(event: Mapping[str, Any], *, remaining_ms: int) -> dict[str, Any]:
     try:
         request = parse_json(json.dumps(event).encode(), ChatRequest)
         wait_seconds = remaining_ms / 1000 - SPARE_SECONDS
-        job = ask(request, tenant=DEFAULT_TENANT, source=Source.INVOKE, wait_seconds=wait_seconds)
+        job = ask(request, caller=OPERATOR, source=Source.INVOKE, wait_seconds=wait_seconds)
         body: dict[str, Any] = msgspec.to_builtins(describe(job, bootstrap.now_ms(), outlook_of(job)))
     except RouterError as error:
         detail = ErrorDetail(code=error.code, message=str(error), field=getattr(error, "field", None), request_id="")

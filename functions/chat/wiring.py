@@ -4,8 +4,11 @@ import time
 from contextlib import suppress
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from chat.waiting import Waiter
 from llm_router import bootstrap
+from llm_router.callers import Caller
 from llm_router.errors import StoreError
 from llm_router.idempotency import KeyedRequests
 from llm_router.models import Job, Source
@@ -42,17 +45,20 @@ def keyed_requests() -> KeyedRequests:
     return KeyedRequests(bootstrap.idempotency_store(settings().job_table), pipeline())
 
 
-def ask(request: ChatRequest, *, tenant: str, source: Source, wait_seconds: float, key: str | None = None) -> Job:
+def ask(request: ChatRequest, *, caller: Caller, source: Source, wait_seconds: float, key: str | None = None) -> Job:
     """Submit a prompt, once per idempotency key, count what had to be done without, and wait for its job.
 
     Nobody waits for an answer that is not expected within `wait_seconds` from now.
     """
     arrived_ms = bootstrap.now_ms()
+    limited = pipeline().limited_to(caller.allowed_models)
+    tenant = caller.tenant
     with bootstrap.tally().running():  # the waiting is known to whoever ends the job
         if key is None:
-            job = pipeline().submit(request, tenant=tenant, source=source, wait_seconds=wait_seconds)
+            job = limited.submit(request, tenant=tenant, source=source, wait_seconds=wait_seconds)
         else:
-            job = keyed_requests().submit(request, tenant=tenant, source=source, key=key, wait_seconds=wait_seconds)
+            keyed = replace(keyed_requests(), pipeline=limited)
+            job = keyed.submit(request, tenant=tenant, source=source, key=key, wait_seconds=wait_seconds)
     count_degraded(job.degraded)
     waited = Waiter(pipeline().jobs, bootstrap.now_ms, time.sleep).wait(job, wait_seconds, since_ms=arrived_ms)
     with suppress(StoreError):  # who waited in vain sees to it that somebody is at work; the answer comes either way

@@ -35,10 +35,10 @@ def grading() -> Grading:
 def classify() -> Response[str]:
     """Grade one prompt or several without answering them."""
     event = app.current_event.raw_event
-    request, tenant = api.parse_body(event, ClassifyRequest), api.tenant_of(event)
+    request, caller = api.parse_body(event, ClassifyRequest), api.caller_of(event)
     if request.message is not None:
-        return api.respond(grading().grade(tenant, request.message))
-    results = tuple(grading().grade(tenant, message) for message in request.messages or ())
+        return api.respond(grading().grade(caller, request.message))
+    results = tuple(grading().grade(caller, message) for message in request.messages or ())
     return api.respond(ClassifyManyResponse(results=results))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from llm_router.arms import unit_of
+from llm_router.callers import Caller
 from llm_router.classification import Grader
 from llm_router.grading_responses import ClassifyResponse
 from llm_router.ports import Classifier
@@ -21,11 +22,16 @@ class Grading(Struct, frozen=True):
     """Which of them chat goes by."""
     router: Router
 
-    def grade(self, tenant: str, message: str) -> ClassifyResponse:
-        """Return the verdicts on a message, and the model and arm that a single question of the tenant's would get."""
+    def grade(self, caller: Caller, message: str) -> ClassifyResponse:
+        """Return the verdicts on a message, and the model and arm that a single question of the caller's would get.
+
+        Raises:
+            ForbiddenError: none, for the caller may have none.
+        """
+        router = self.router.limited_to(caller.allowed_models)
         canonical = canonicalise(message)
         verdicts = {name: grader.classify(canonical) for name, grader in self.graders.items()}
         graded = verdicts[self.decisive]
         return ClassifyResponse.of(
-            graded, self.router.route(graded.complexity, len(message), unit=unit_of(tenant)), verdicts
+            graded, router.route(graded.complexity, len(message), unit=unit_of(caller.tenant)), verdicts
         )

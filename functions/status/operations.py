@@ -38,6 +38,12 @@ _ENTRY_ID: Final = {
     "required": True,
     "schema": {"type": "string", "pattern": "^[0-9a-f]{64}\\.[0-9a-f]{64}$"},
 }
+_CACHE_OF: Final = {
+    "name": "tenant",
+    "in": "query",
+    "description": "For keys with the role admin: whose cache; `all` for everybody's.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,64}$"},
+}
 _KEY_ID: Final = {
     "name": "key_id",
     "in": "path",
@@ -129,8 +135,9 @@ OPERATIONS: Final = (
         method="delete",
         path="/api/v1/cache",
         summary="Empty your cache",
+        parameters=(_CACHE_OF,),
         responses={200: (ClearedResponse,)},
-        errors=(503,),
+        errors=(422, 503),
         meanings={200: "No answer that was stored before is found any more."},
     ),
     Operation(

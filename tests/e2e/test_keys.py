@@ -15,6 +15,8 @@ from tests.e2e.conftest import TEMPLATE, Router
 from tests.keyed import keyed_client
 
 ADMIN_ROUTES = (
+    ("DELETE", "/api/v1/cache?tenant=all"),
+    ("DELETE", "/api/v1/cache?tenant=globex"),
     ("POST", "/api/v1/keys"),
     ("GET", "/api/v1/keys"),
     ("POST", "/api/v1/keys/key_000000000000/rotate"),
@@ -161,3 +163,42 @@ def test_tenants_are_apart(router: Router) -> None:
     assert [404] * 4 == [response.status_code for response in foreign]
     assert (True, False) == (still["hit"], gone["hit"])
     assert [3, 2] == figures
+
+
+def test_everybodys_cache_is_cleared(router: Router) -> None:
+    """An administrator clears all caches at once."""
+    question = {"message": "What is an astrolabe?"}
+    tenants = [keyed_client(router.twin, tenant=tenant, role=Role.USER) for tenant in ("acme", "globex")]
+    for client in tenants:
+        client.post("/api/v1/chat", json=question)
+    router.twin.drain()
+    before = [client.post("/api/v1/cache/lookup", json=question).json()["hit"] for client in tenants]
+    router.http.delete("/api/v1/cache?tenant=all")
+    after = [client.post("/api/v1/cache/lookup", json=question).json()["hit"] for client in tenants]
+    for client in tenants:
+        client.close()
+
+    assert ([True, True], [False, False]) == (before, after)
+
+
+def test_key_for_some_models(router: Router) -> None:
+    """A key for one model gets it for whatever it asks, and no other by force; one for no model of a tier gets none."""
+    question = {"message": "What is a theodolite?"}
+    with (
+        keyed_client(router.twin, tenant="umbrella", allowed_models=("llama3.2",)) as limited,
+        keyed_client(router.twin, tenant="umbrella", allowed_models=("phi3",)) as useless,
+        keyed_client(router.twin, tenant="umbrella") as free,
+    ):
+        answer = limited.post("/api/v1/chat", json=question).json()
+        forced = limited.post("/api/v1/chat", json=question | {"force_model": "ollama/tinyllama"})
+        graded = limited.post("/api/v1/classify", json=question).json()
+        looked_up = limited.post("/api/v1/cache/lookup", json=question | {"force_model": "ollama/tinyllama"})
+        nothing = [useless.post(path, json=question) for path in ("/api/v1/chat", "/api/v1/classify")]
+        usual = free.post("/api/v1/chat", json=question).json()
+
+    assert ("ollama/llama3.2+stand-in", "ollama/tinyllama+stand-in") == (answer["model_used"], usual["model_used"])
+    assert "ollama/llama3.2" == graded["recommended_model"]
+    assert [(403, "force_model")] * 2 == [
+        (each.status_code, each.json()["error"]["field"]) for each in (forced, looked_up)
+    ]
+    assert [403, 403] == [each.status_code for each in nothing]

@@ -21,6 +21,7 @@ from llm_router.api import (
     require_admin,
     respond,
     role_of,
+    tenant_named,
     tenant_of,
 )
 from llm_router.errors import ForbiddenError, InvalidRequestError, RouterError, UnauthorizedError
@@ -476,6 +477,25 @@ def test_administrators_only() -> None:
         require_admin(seen_by(**{"lambda": {"tenant": "acme", "role": "user"}}))
 
     assert "acme" == admin.tenant
+
+
+@pytest.mark.parametrize("named", ["acme", "all"])
+def test_tenant_that_is_named(named: str) -> None:
+    """An administrator may name another tenant, or all; a user may not, and without a name it is the caller's own."""
+    admin = seen_by(**{"lambda": {"tenant": "default", "role": "admin"}}) | {"queryStringParameters": {"tenant": named}}
+    user = seen_by(**{"lambda": {"tenant": named}}) | {"queryStringParameters": {"tenant": named}}
+    with pytest.raises(ForbiddenError):
+        tenant_named(user)
+
+    assert named == tenant_named(admin)
+    assert "default" == tenant_named(admin | {"queryStringParameters": {"days": "1"}})
+
+
+def test_name_of_no_tenant() -> None:
+    """What no tenant can be called is refused."""
+    event = seen_by(**{"lambda": {"tenant": "default", "role": "admin"}})
+    with pytest.raises(InvalidRequestError):
+        tenant_named(event | {"queryStringParameters": {"tenant": "a#b"}})
 
 
 def test_respond() -> None:

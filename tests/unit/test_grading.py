@@ -3,6 +3,7 @@ import pytest
 
 from classify.grading import Grading
 from llm_router.arms import Arm
+from llm_router.callers import Caller
 from llm_router.classification import Classification, Complexity, Grader, RuleClassifier
 from llm_router.errors import InvalidRequestError
 from llm_router.request_bodies import ClassifyRequest
@@ -36,7 +37,9 @@ class Pessimist:
 
 def test_rules_alone() -> None:
     """Where there is only the rule grader, its verdict is the grade."""
-    shown = Grading({Grader.RULES: RuleClassifier()}, Grader.RULES, ROUTER).grade("acme", "What is Python?")
+    shown = Grading({Grader.RULES: RuleClassifier()}, Grader.RULES, ROUTER).grade(
+        Caller(tenant="acme"), "What is Python?"
+    )
 
     assert (Complexity.SIMPLE, "ollama/tinyllama", "default") == (shown.complexity, shown.recommended_model, shown.arm)
     assert shown.verdicts.learned is None
@@ -50,7 +53,7 @@ def test_rules_alone() -> None:
 def test_both_graders() -> None:
     """Both verdicts are shown, and the one that chat goes by decides over the model and the arm."""
     graders = {Grader.RULES: RuleClassifier(), Grader.LEARNED: Pessimist()}
-    shown = Grading(graders, Grader.LEARNED, ROUTER).grade("acme", "What is Python?")
+    shown = Grading(graders, Grader.LEARNED, ROUTER).grade(Caller(tenant="acme"), "What is Python?")
     learned = shown.verdicts.learned
 
     assert (Complexity.COMPLEX, LARGE, "large") == (shown.complexity, shown.recommended_model, shown.arm)
@@ -63,7 +66,7 @@ def test_degraded_grader() -> None:
     """A learned grader that the rules had to stand in for has no verdict of its own."""
     graders = {Grader.RULES: RuleClassifier(), Grader.LEARNED: Pessimist(degraded=True)}
 
-    assert Grading(graders, Grader.LEARNED, ROUTER).grade("acme", "Hello").verdicts.learned is None
+    assert Grading(graders, Grader.LEARNED, ROUTER).grade(Caller(tenant="acme"), "Hello").verdicts.learned is None
 
 
 @pytest.mark.parametrize(
@@ -83,3 +86,11 @@ def test_refused_bodies(body: bytes, field: str, says: str) -> None:
         parse_json(body, ClassifyRequest)
 
     assert (field, says) == (caught.value.field, str(caught.value))
+
+
+def test_limited_key() -> None:
+    """A key that may not have the tier's model is shown the one that it gets."""
+    grading = Grading({Grader.RULES: RuleClassifier()}, Grader.RULES, ROUTER)
+    allowed = (ROUTER.models[Complexity.COMPLEX],)
+
+    assert allowed[0] == grading.grade(Caller(tenant="acme", allowed_models=allowed), "Hello").recommended_model

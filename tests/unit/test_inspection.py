@@ -2,6 +2,7 @@ import pytest
 
 from cache_lookup.inspection import Inspector
 from llm_router.cache_responses import CacheUse
+from llm_router.callers import Caller
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -26,6 +27,8 @@ from tests.fakes import (
 
 QUESTION = CacheQuestion(message="What is Python?")
 REWORDED = CacheQuestion(message="what's Python")
+
+OWNER = Caller(tenant="default")
 
 
 class World:
@@ -63,7 +66,7 @@ class World:
 
 def test_exact_hit() -> None:
     """An exact hit is shown with its answer and without candidates."""
-    found = World().inspector.lookup("default", QUESTION)
+    found = World().inspector.lookup(OWNER, QUESTION)
 
     assert (True, CacheTier.EXACT, 1.0, "A language.", TINY, ()) == (
         found.hit,
@@ -77,7 +80,7 @@ def test_exact_hit() -> None:
 
 def test_semantic_hit() -> None:
     """A semantic hit is shown with the candidates that were weighed."""
-    found = World().inspector.lookup("default", REWORDED)
+    found = World().inspector.lookup(OWNER, REWORDED)
 
     assert (True, CacheTier.SEMANTIC) == (found.hit, found.cache_tier)
     assert ["accepted"] == [candidate.reason for candidate in found.candidates]
@@ -86,7 +89,7 @@ def test_semantic_hit() -> None:
 def test_miss() -> None:
     """A miss is shown with why each candidate was not good enough."""
     world = World()
-    found = world.inspector.lookup("default", CacheQuestion(message="Who wrote Faust?"))
+    found = world.inspector.lookup(OWNER, CacheQuestion(message="Who wrote Faust?"))
 
     assert (False, None, None, None, None) == (
         found.hit,
@@ -101,7 +104,7 @@ def test_miss() -> None:
 
 def test_time_dependent() -> None:
     """A question that the cache is never asked is shown with the reason."""
-    found = World().inspector.lookup("default", CacheQuestion(message="What time is it?"))
+    found = World().inspector.lookup(OWNER, CacheQuestion(message="What time is it?"))
 
     assert (False, CacheBypass.TIME_DEPENDENT, ()) == (found.hit, found.cache_bypass, found.candidates)
 
@@ -109,7 +112,7 @@ def test_time_dependent() -> None:
 def test_unknown_forced_model() -> None:
     """A model that chat would refuse is refused here too."""
     with pytest.raises(InvalidRequestError):
-        World().inspector.lookup("default", CacheQuestion(message="Hello", force_model="gpt-4"))
+        World().inspector.lookup(OWNER, CacheQuestion(message="Hello", force_model="gpt-4"))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +194,7 @@ def test_clear() -> None:
     cleared = world.inspector.clear("default")
 
     assert 1 == cleared.generation
-    assert not world.inspector.lookup("default", QUESTION).hit
+    assert not world.inspector.lookup(OWNER, QUESTION).hit
     assert 0 == world.inspector.stats("default").entries
     assert 2 == world.inspector.clear("default").generation
 
@@ -202,7 +205,7 @@ def test_evict() -> None:
     evicted = world.inspector.evict("default", world.entry.public_id)
 
     assert world.entry.public_id == evicted.entry_id
-    assert not world.inspector.lookup("default", QUESTION).hit
+    assert not world.inspector.lookup(OWNER, QUESTION).hit
     with pytest.raises(NotFoundError):
         world.inspector.evict("default", world.entry.public_id)
 
@@ -220,14 +223,14 @@ def test_evict_of_another_tenant() -> None:
     with pytest.raises(NotFoundError):
         world.inspector.evict("other", world.entry.public_id)
 
-    assert world.inspector.lookup("default", QUESTION).hit
+    assert world.inspector.lookup(OWNER, QUESTION).hit
 
 
 def test_looking_leaves_no_trace() -> None:
     """Looking into the cache writes nothing."""
     world = World()
     world.store.broken = {"put"}
-    world.inspector.lookup("default", REWORDED)
+    world.inspector.lookup(OWNER, REWORDED)
 
     assert () == world.inspector.stats("default").degraded
 
@@ -240,12 +243,12 @@ def test_conversation() -> None:
     world.conversations.claim(before, "req_1")
     world.jobs.open(make_job("req_1", "Hello", flight=None))
     with pytest.raises(ConflictError, match="req_1"):
-        world.inspector.lookup("default", question)
+        world.inspector.lookup(OWNER, question)
     world.jobs.jobs["req_1"] = succeeded(world.jobs.jobs["req_1"], make_answer("Hi"), world.clock())
     kept = world.conversations.get("default", "c")
     place = world.cache.lookup("default", question, TINY, canonical="What is Python?", history=(Turn("Hello", "Hi"),))
     world.store.put(make_entry(namespace=place.namespace), place.embedding)
 
-    assert world.inspector.lookup("default", question).hit
-    assert not world.inspector.lookup("other", question).hit
+    assert world.inspector.lookup(OWNER, question).hit
+    assert not world.inspector.lookup(Caller(tenant="other"), question).hit
     assert kept == world.conversations.get("default", "c")

@@ -1,7 +1,7 @@
 import pytest
 
 from llm_router.classification import Complexity
-from llm_router.errors import ConfigError, InvalidRequestError
+from llm_router.errors import ConfigError, ForbiddenError, InvalidRequestError
 from llm_router.routing import Route, Router
 from llm_router.settings import RoutingSettings
 from tests.fakes import TODAY
@@ -124,3 +124,57 @@ def test_cloud_without_a_price() -> None:
     """A cloud model whose price is not known cannot be configured: its answers could not be billed."""
     with pytest.raises(ConfigError, match="no list price is known for 'gpt-99'"):
         Router.from_settings(RoutingSettings(cloud_model="gpt-99"), TODAY)
+
+
+LIMITED = (
+    (("ollama/small", "ollama/medium", "ollama/large"), Complexity.SIMPLE, "ollama/small"),
+    (("ollama/medium",), Complexity.SIMPLE, "ollama/medium"),
+    (("ollama/large", "ollama/medium"), Complexity.SIMPLE, "ollama/medium"),
+    (("ollama/small",), Complexity.COMPLEX, "ollama/small"),
+    (("ollama/small", "ollama/medium"), Complexity.COMPLEX, "ollama/medium"),
+    (("medium",), Complexity.SIMPLE, "ollama/medium"),
+    (("ollama/small", "gpt-4o"), Complexity.SIMPLE, "ollama/small"),
+)
+TIERS = Router(
+    {Complexity.SIMPLE: "ollama/small", Complexity.MEDIUM: "ollama/medium", Complexity.COMPLEX: "ollama/large"}
+)
+
+
+@pytest.mark.parametrize(("allowed", "complexity", "model"), LIMITED)
+def test_limited_to_some_models(allowed: tuple[str, ...], complexity: Complexity, model: str) -> None:
+    """Of the models that a caller may have it is the cheapest that is good enough, or else the best."""
+    assert model == TIERS.limited_to(allowed).route(complexity, 100, unit="acme").model
+
+
+def test_limited_to_none_of_the_models() -> None:
+    """A caller who may have no model of any tier gets none, and no error of the router's but a refusal."""
+    with pytest.raises(ForbiddenError, match="none of the models"):
+        TIERS.limited_to(("ollama/phi3",)).route(Complexity.SIMPLE, 100, unit="acme")
+
+
+def test_forcing_a_model_that_is_not_allowed() -> None:
+    """A model that the caller may not have cannot be forced; one that is not configured is still told apart."""
+    limited = TIERS.limited_to(("ollama/small", "ollama/nowhere"))
+    with pytest.raises(ForbiddenError) as refused:
+        limited.route(Complexity.SIMPLE, 100, "ollama/large", unit="acme")
+    with pytest.raises(InvalidRequestError):
+        limited.route(Complexity.SIMPLE, 100, "ollama/nowhere", unit="acme")
+
+    assert "force_model" == refused.value.field
+    assert "ollama/small" == limited.route(Complexity.SIMPLE, 100, "small", unit="acme").model
+
+
+def test_fallbacks_that_are_not_allowed() -> None:
+    """Nobody stands in whom the caller may not have; who may have all models has all fallbacks."""
+    router = Router(TIERS.models, fallback="ollama/phi3", cloud="cloud/gpt-4o-mini")
+    of = {
+        allowed: router.limited_to(allowed).route(Complexity.SIMPLE, 100, unit="acme").fallbacks
+        for allowed in ((), ("small",), ("small", "gpt-4o-mini"), ("small", "phi3"))
+    }
+
+    assert {
+        (): ("ollama/phi3", "cloud/gpt-4o-mini"),
+        ("small",): (),
+        ("small", "gpt-4o-mini"): ("cloud/gpt-4o-mini",),
+        ("small", "phi3"): ("ollama/phi3",),
+    } == of

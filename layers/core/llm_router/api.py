@@ -13,8 +13,8 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRo
 
 from llm_router import errors, jobs, openai_errors
 from llm_router.callers import Caller
-from llm_router.errors import RouterError
-from llm_router.keys import Role
+from llm_router.errors import InvalidRequestError, RouterError
+from llm_router.keys import ALL_TENANTS, Role, is_tenant
 from llm_router.models import Failure
 from llm_router.observability import logger
 from llm_router.responses import ErrorBody, ErrorDetail, PendingResponse
@@ -161,6 +161,23 @@ def require_admin(event: Mapping[str, Any]) -> Caller:
     if caller.role is not Role.ADMIN:
         raise errors.ForbiddenError("this needs a key with the role admin")
     return caller
+
+
+def tenant_named(event: Mapping[str, Any]) -> str:
+    """Return the tenant that the query names, `all` for all of them; the caller's own where it names none.
+
+    Raises:
+        ForbiddenError: a caller who is no administrator names one.
+        InvalidRequestError: no tenant can be called so.
+        UnauthorizedError: no authorizer has seen the request.
+    """
+    named: str | None = (event.get("queryStringParameters") or {}).get("tenant")
+    if named is None:
+        return tenant_of(event)
+    require_admin(event)
+    if named != ALL_TENANTS and not is_tenant(named):
+        raise InvalidRequestError("must be all, or 1 to 64 of A-Z, a-z, 0-9 and _ . : -", field="tenant")
+    return named
 
 
 def request_id_of(event: Mapping[str, Any]) -> str:

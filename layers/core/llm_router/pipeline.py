@@ -52,6 +52,10 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         """What looks after the requests that this pipeline has accepted."""
         return Requests(self.jobs, self.dispatch, self.clock, self.lane)
 
+    def limited_to(self, models: tuple[str, ...]) -> "Pipeline":
+        """Return the way of the prompts of a caller who may only have these models, or any where there are none."""
+        return replace(self, router=self.router.limited_to(models))
+
     def submit(
         self,
         request: ChatRequest,
@@ -70,6 +74,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         Raises:
             ConflictError: there is a job of this id, or another request of the conversation is on its way.
             InvalidRequestError: the forced model is not configured.
+            ForbiddenError: the caller may not have the model.
             ModelUnavailableError: the cache has no answer, the box is known to be down, and there is no cloud.
             StoreError: the job could not be stored or dispatched; nothing was started.
         """

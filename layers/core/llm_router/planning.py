@@ -44,6 +44,7 @@ class Planner(Struct, frozen=True):
             ConflictError: another request of the conversation is on its way.
             UnknownModelError: the forced model is not configured.
             PromptTooLongError: nobody who may answer is likely to hold the turns that the caller brings.
+            ForbiddenError: the caller may not have the model.
             StoreError: the conversation could not be read.
         """
         canonical = canonicalise(question.message)

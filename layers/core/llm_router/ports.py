@@ -100,7 +100,7 @@ class CacheStore(Protocol):
     """Keeps answers by exact key and by vector. Every method raises StoreError when the store fails."""
 
     def generation(self, tenant: str) -> int:
-        """Return the number that clearing the tenant's cache increases; 0 at first."""
+        """Return the number that clearing the tenant's cache, or everybody's, increases; 0 at first."""
 
     def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
         """Return the entry with this exact key as last written, expired or not."""
@@ -132,7 +132,7 @@ class CacheStore(Protocol):
         """
 
     def clear(self, tenant: str, now_ms: int) -> int:
-        """Increase the number that is part of the tenant's namespaces, and return it."""
+        """Increase the number that is part of the tenant's namespaces, and return it; of everybody's for `all`."""
 
     def census(self, tenant: str, now_ms: int) -> Census:
         """Count the entries stored since the tenant's cache was last cleared that have not expired."""

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llm_router.arms import DEFAULT_ARM, FORCED_ARM, Arm, chosen, repeated
 from llm_router.box import fits
 from llm_router.classification.complexity import Complexity
-from llm_router.errors import ConfigError, UnknownModelError
+from llm_router.errors import ConfigError, ForbiddenError, UnknownModelError
 from llm_router.fallback import CLOUD_PREFIX
 from llm_router.prices import price_book
 from llm_router.settings import RoutingSettings
@@ -31,6 +32,8 @@ class Router(Struct, frozen=True):
     """Name with its prefix, e.g. `cloud/gpt-4o-mini`."""
     arms: tuple[Arm, ...] = ()
     """A tier that has some shares its callers out among them."""
+    allowed: tuple[str, ...] = ()
+    """Names, with or without provider, of the models that the caller may have; all of them when empty."""
 
     @classmethod
     def from_settings(cls, settings: RoutingSettings, today: str) -> "Router":
@@ -69,18 +72,38 @@ class Router(Struct, frozen=True):
 
         The unit, see `arms.unit_of`, decides between the arms of a tier, and nothing else does.
 
-        A tier whose model cannot hold the prompt is passed over for the next; where none can, the last one decides.
+        A tier whose model the caller may not have, or whose model cannot hold the prompt, is passed over for the next;
+        where none can hold it, the last one decides. Who may have no model from the tier on gets one of a lower tier.
 
         Raises:
             UnknownModelError: `force_model` is not one of the configured models.
+            ForbiddenError: the caller may have neither it nor, without it, the model of any tier.
         """
         if force_model is not None:
             return Route(model=self._forced(force_model), arm=FORCED_ARM)
-        tiers = list(Complexity)
-        candidates = [self._of_tier(tier, unit) for tier in tiers[tiers.index(complexity) :]]
+        candidates = self._candidates(complexity, unit)
         model, arm = next((each for each in candidates if fits(each[0], chars)), candidates[-1])
         local = self.fallback if self.fallback and self.fallback != model and fits(self.fallback, chars) else None
-        return Route(model=model, arm=arm, fallbacks=tuple(each for each in (local, self.cloud) if each))
+        fallbacks = (each for each in (local, self.cloud) if each and self.allows(each))
+        return Route(model=model, arm=arm, fallbacks=tuple(fallbacks))
+
+    def limited_to(self, allowed: tuple[str, ...]) -> "Router":
+        """Return the router of a caller who may only have these models, or any where there are none."""
+        return replace(self, allowed=allowed)
+
+    def allows(self, model: str) -> bool:
+        """Whether the caller may have a configured model."""
+        return not self.allowed or model in self.allowed or model.partition("/")[2] in self.allowed
+
+    def _candidates(self, complexity: Complexity, unit: str) -> list[tuple[str, str]]:
+        """Return the allowed models and arms of the tiers from one on, cheapest first, or else of those below it."""
+        tiers = list(Complexity)
+        of_tiers = [(place, self._of_tier(tier, unit)) for place, tier in enumerate(tiers)]
+        allowed = [(place, each) for place, each in of_tiers if self.allows(each[0])]
+        if not allowed:
+            raise ForbiddenError("this key may have none of the models that questions are sent to")
+        grade = tiers.index(complexity)
+        return [each for place, each in allowed if place >= grade] or [each for _, each in reversed(allowed)]
 
     def _of_tier(self, tier: Complexity, unit: str) -> tuple[str, str]:
         """Return the model of a tier for a unit, and the name of its arm."""
@@ -106,4 +129,6 @@ class Router(Struct, frozen=True):
         model = self.named(name)
         if model is None:
             raise UnknownModelError(f"must be one of {', '.join(sorted(self.known))}", field="force_model")
+        if not self.allows(model):
+            raise ForbiddenError("this key may not have that model", field="force_model")
         return model

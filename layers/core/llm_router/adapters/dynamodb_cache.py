@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llm_router.adapters.cache_items import FIELDS, decimal, entry_of, evicting, key_of, pair_key, storing
 from llm_router.adapters.dynamodb import is_written, store_errors
 from llm_router.cache_entries import CacheEntry, Candidate, Census
+from llm_router.keys import ALL_TENANTS
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,9 +28,8 @@ class DynamoCacheStore:
         self._table = table
 
     def generation(self, tenant: str) -> int:
-        """Return the number that clearing the tenant's cache increases; 0 at first."""
-        item = self._get(_tenant_partition(tenant), _GENERATION_ENTRY, ("generation",))
-        return int(item["generation"]["N"]) if item else 0
+        """Return the number that clearing the tenant's cache, or everybody's, increases; 0 at first."""
+        return self._times_cleared(tenant) + self._times_cleared(ALL_TENANTS)
 
     def get(self, namespace: str, entry_id: str) -> CacheEntry | None:
         """Return the entry with this exact key as last written, expired or not."""
@@ -73,7 +73,7 @@ class DynamoCacheStore:
         return self._get(*pair_key(tenant, asked, answered), ("entry_id",)) is not None
 
     def clear(self, tenant: str, now_ms: int) -> int:
-        """Increase the number that is part of the tenant's namespaces, and return it.
+        """Increase the number that is part of the tenant's namespaces, or of everybody's, and return it.
 
         The item has no time to live: were it forgotten, entries of the first generation would be found again.
         """
@@ -86,11 +86,12 @@ class DynamoCacheStore:
                 ExpressionAttributeValues={":now": {"N": str(now_ms)}, ":one": {"N": "1"}},
                 ReturnValues="UPDATED_NEW",
             )
-        return int(answer["Attributes"]["generation"]["N"])
+        generation = int(answer["Attributes"]["generation"]["N"])
+        return generation if tenant == ALL_TENANTS else generation + self._times_cleared(ALL_TENANTS)
 
     def census(self, tenant: str, now_ms: int) -> Census:
         """Count the entries stored since the tenant's cache was last cleared that have not expired."""
-        cleared = self._get(_tenant_partition(tenant), _GENERATION_ENTRY, ("cleared_at_ms",))
+        cleared_ms = max(self._cleared_ms(tenant), self._cleared_ms(ALL_TENANTS))
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=TENANT_INDEX,
@@ -99,7 +100,7 @@ class DynamoCacheStore:
             ProjectionExpression="created_at_ms",
             ExpressionAttributeValues={
                 ":tenant": {"S": tenant},
-                ":cleared": cleared["cleared_at_ms"] if cleared else {"N": "0"},
+                ":cleared": {"N": str(cleared_ms)},
                 ":now": {"N": str(now_ms // 1000)},
             },
         )
@@ -111,6 +112,14 @@ class DynamoCacheStore:
             complete="LastEvaluatedKey" not in counted[-1],
             oldest_created_at_ms=int(items[0]["created_at_ms"]["N"]) if items else None,
         )
+
+    def _times_cleared(self, tenant: str) -> int:
+        item = self._get(_tenant_partition(tenant), _GENERATION_ENTRY, ("generation",))
+        return int(item["generation"]["N"]) if item else 0
+
+    def _cleared_ms(self, tenant: str) -> int:
+        item = self._get(_tenant_partition(tenant), _GENERATION_ENTRY, ("cleared_at_ms",))
+        return int(item["cleared_at_ms"]["N"]) if item else 0
 
     def _update(self, what: str, update: "UpdateTypeDef") -> bool:
         return is_written(what, lambda: self._client.update_item(**update))
