@@ -60,8 +60,9 @@ def cancel(response_id: str) -> Response[str]:
 
 
 def _ask(request: ChatRequest, wait_seconds: float) -> Job:
-    key = idempotency.key_of(router.current_event.raw_event["headers"])
-    return ask(request, tenant=_tenant(), source=Source.HTTP, wait_seconds=wait_seconds, key=key)
+    event = router.current_event.raw_event
+    key = idempotency.key_of(event["headers"])
+    return ask(request, caller=api.caller_of(event), source=Source.HTTP, wait_seconds=wait_seconds, key=key)
 
 
 def _tenant() -> str:

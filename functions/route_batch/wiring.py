@@ -4,7 +4,7 @@ from functools import lru_cache, partial
 
 from llm_router import bootstrap
 from llm_router.adapters.sqs_prompts import SqsSetAside, send_reply_to
-from llm_router.errors import InvalidRequestError
+from llm_router.errors import ForbiddenError, InvalidRequestError
 from llm_router.models import Lane
 from llm_router.observability import Metric, count, logger
 from llm_router.settings import RouteBatchSettings, environment
@@ -17,7 +17,7 @@ def prompts() -> Prompts:
     settings = RouteBatchSettings.from_env(environment())
     keep = SqsSetAside(bootstrap.sqs(), settings.prompt_dead_letter_queue_url)
 
-    def set_aside(message: Received, error: InvalidRequestError) -> None:
+    def set_aside(message: Received, error: InvalidRequestError | ForbiddenError) -> None:
         reason = f"{error.field}: {error}" if error.field else str(error)
         logger().warning("prompt is set aside", extra={"message_id": message.message_id, "reason": reason})
         count(Metric.PROMPT_SET_ASIDE)

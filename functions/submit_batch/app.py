@@ -26,8 +26,8 @@ def submit() -> Response[str]:
     """Take a batch in."""
     event = app.current_event.raw_event
     as_lines = api.media_type(event, (api.JSON, *JSON_LINES)) != api.JSON
-    key, tenant = idempotency.key_of(event["headers"]), api.tenant_of(event)
-    batch, bad = submission().submit(api.body_bytes(event), as_lines=as_lines, tenant=tenant, key=key)
+    key, caller = idempotency.key_of(event["headers"]), api.caller_of(event)
+    batch, bad = submission().submit(api.body_bytes(event), as_lines=as_lines, caller=caller, key=key)
     return api.respond(accepted(described(batch), bad), 202, {"Location": f"/api/v1/batches/{batch.batch_id}"})
 
 

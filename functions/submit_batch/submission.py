@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from llm_router.batch_bodies import BadLine, BatchRequest
 from llm_router.batches import Batch
+from llm_router.callers import Caller
 from llm_router.errors import InvalidRequestError, NotFoundError, RequestTooLargeError
 from llm_router.input_files import MAX_FILE_BYTES, InputFile, InputOrder
 from llm_router.ports import BatchStore, Clock, IdempotencyStore, InputFiles
@@ -42,7 +43,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     new_id: Callable[[], str]
 
     def submit(
-        self, body: bytes, *, as_lines: bool, tenant: str, key: str | None = None
+        self, body: bytes, *, as_lines: bool, caller: Caller, key: str | None = None
     ) -> tuple[Batch, Sequence[BadLine]]:
         """Make a batch of a body, and return it with the lines that are no requests.
 
@@ -64,7 +65,7 @@ class Submission(Struct, frozen=True, kw_only=True):
             request = parse_json(body, BatchRequest, max_bytes=MAX_BODY_BYTES)
             if request.s3_uri is not None:
                 file = self._file(request.s3_uri)
-                return self._of_file(file, self._claim(tenant, key, body, FILE_DUE_MS)), ()
+                return self._of_file(file, self._claim(caller, key, body, FILE_DUE_MS)), ()
             lines = [Line(number, bytes(raw)) for number, raw in enumerate(request.requests or (), 1)]
         field = "body" if as_lines else "requests"
         if not 1 <= len(lines) <= MAX_LINES:
@@ -75,7 +76,7 @@ class Submission(Struct, frozen=True, kw_only=True):
             first = bad[0].error
             rule = f"must have a line that can be asked; the first one's `{first.field}` {first.message}"
             raise InvalidRequestError(rule, field=field)
-        batch = self._open(self._claim(tenant, key, body, LINES_DUE_MS))
+        batch = self._open(self._claim(caller, key, body, LINES_DUE_MS))
         return (self.intake.take(batch, sorted_lines) if _takes_more(batch) else batch), bad
 
     def _of_file(self, file: InputFile, batch: Batch) -> Batch:
@@ -98,13 +99,19 @@ class Submission(Struct, frozen=True, kw_only=True):
             raise InvalidRequestError(f"must name a file of 1 to {MAX_FILE_BYTES:,} bytes", field="s3_uri")
         return file
 
-    def _claim(self, tenant: str, key: str | None, body: bytes, due_ms: int) -> Batch:
+    def _claim(self, caller: Caller, key: str | None, body: bytes, due_ms: int) -> Batch:
         """Return the batch that a body is to become: a new one, or that of its key."""
         batch_id = self.new_id()
         if key is not None:  # no key of a request has a space, so that one may be used for both
-            batch_id = self.keys.claim(tenant, f"batch {key}", sha256_hex(body), batch_id)
+            batch_id = self.keys.claim(caller.tenant, f"batch {key}", sha256_hex(body), batch_id)
         now_ms = self.clock()
-        return Batch(batch_id=batch_id, tenant=tenant, created_at_ms=now_ms, input_due_ms=now_ms + due_ms)
+        return Batch(
+            batch_id=batch_id,
+            tenant=caller.tenant,
+            allowed_models=caller.allowed_models,
+            created_at_ms=now_ms,
+            input_due_ms=now_ms + due_ms,
+        )
 
     def _open(self, batch: Batch) -> Batch:
         """Store a new batch; return it, or the one that is there."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llm_router.batches import PromptMessage, line_job_id
+from llm_router.callers import Caller
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError, RequestTooLargeError, StoreError
 from llm_router.input_files import InputFile, InputOrder
 from submit_batch import reading
@@ -55,7 +56,7 @@ class Desk:
 
     def submit(self, body: bytes, **how: Any) -> Any:
         """Hand a body in."""
-        return self.submission.submit(body, **{"as_lines": True, "tenant": "acme"} | how)
+        return self.submission.submit(body, **{"as_lines": True, "caller": Caller(tenant="acme")} | how)
 
     def read(self, *, is_last_try: bool = False) -> None:
         """Have the newest file read."""

@@ -230,6 +230,22 @@ def test_poisonous_line() -> None:
     assert [] == world.aside
 
 
+def test_line_that_wants_a_model_of_others() -> None:
+    """A line of a batch whose key may not have the model is refused under its place, however often it comes."""
+    world = World()
+    world.batches.open(replace(BATCH, batch_id=f"batch_{'1' * 32}", allowed_models=(TINY,)))
+    for _ in range(2):
+        world.prompts.route(line_message(1, batch_id=f"batch_{'1' * 32}", force_model="gpt-4o-mini"))
+    world.prompts.route(line_message(2, batch_id=f"batch_{'1' * 32}"))
+    refused, taken = world.batches.results(f"batch_{'1' * 32}", first_line=1, count=2)
+
+    assert refused.error is not None
+    assert ("forbidden", "force_model") == (refused.error.code, refused.error.field)
+    assert taken.job is not None
+    assert (TINY, ()) == (taken.job.model, taken.job.fallbacks)
+    assert [] == world.aside
+
+
 def test_refused_line_stays_refused() -> None:
     """A line that was refused is not asked after all when its message comes again to a router of other models."""
     world = World()

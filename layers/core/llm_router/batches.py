@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from llm_router.errors import InvalidRequestError
+from llm_router.keys import Tenant
 from llm_router.models import Delivery, Job
 from llm_router.prompt import sha256_hex
 from llm_router.request_bodies import ChatRequest
@@ -50,6 +51,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     batch_id: str
     tenant: str
     created_at_ms: int
+    allowed_models: tuple[str, ...] = ()
+    """Those that the key may have which handed it in; all when empty."""
     lines: int = 0
     """How many lines have been read; blank ones do not count."""
     invalid: int = 0
@@ -75,7 +78,7 @@ class Batch(Struct, frozen=True, kw_only=True):
 class PromptMessage(ChatRequest, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Body of a message that brings a prompt through a queue; nobody waits for it, whatever `wait_seconds` says."""
 
-    tenant: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$(?!\n)")] | None = None
+    tenant: Tenant | None = None
     """Whose prompt it is; only senders that are trusted may say so, and a batch and a line."""
     batch_id: Annotated[str, Meta(pattern=r"^batch_[0-9a-f]{32}$(?!\n)")] | None = None
     line: Annotated[int, Meta(ge=1)] | None = None

@@ -23,7 +23,7 @@ _SHAPE: Final = re.compile(KEY_PREFIX + r"[A-Za-z0-9_-]{43}")
 
 ALL_TENANTS: Final = "all"
 """What an administrator asks for to see every tenant, and so the name of none."""
-_TENANT_PATTERN: Final = rf"^(?!{ALL_TENANTS}$)[A-Za-z0-9_.:-]{{1,64}}$(?!\n)"
+_TENANT_PATTERN: Final = r"^(?!all$)[A-Za-z0-9_.:-]{1,64}$(?!\n)"
 _TENANT: Final = re.compile(_TENANT_PATTERN)
 
 Tenant = Annotated[str, Meta(pattern=_TENANT_PATTERN)]

@@ -31,6 +31,7 @@ _PATTERNS: Final = {
     r"^[A-Za-z0-9_-]{1,64}$(?!\n)": "must be 1 to 64 of A-Z, a-z, 0-9 and _ -",
     r"^[!-~]{1,128}$(?!\n)": "must be 1 to 128 visible characters of ASCII",
     r"^batch_[0-9a-f]{32}$(?!\n)": "must be the id of a batch",
+    r"^(?!all$)[A-Za-z0-9_.:-]{1,64}$(?!\n)": "must be 1 to 64 of A-Z, a-z, 0-9 and _ . : -, and not all",
     r"^ollama/[A-Za-z0-9._:/-]+$": "must be ollama/ and a model's name, like ollama/tinyllama",
 }
 _AT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
