@@ -13,8 +13,8 @@ _NS_PER_MS = 1_000_000
 class Tally:
     """What one process has used since it last told; what it uses after a record was made is in the next one.
 
-    So nothing is counted twice, whatever records an event leads to, and only what an environment does after its last
-    record is lost. Threads may add to it at the same time.
+    So nothing is counted twice, whatever records an event leads to. Lost are only what an environment does after its
+    last record, and what a record would have held that its table refuses. Threads may add to it at the same time.
 
     Args:
         memory_mb: Memory of the function.
