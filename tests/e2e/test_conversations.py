@@ -62,6 +62,21 @@ def test_later_turns_carry_the_earlier_ones(router: Any) -> None:
     assert third["input_tokens"] > first["output_tokens"] + second["output_tokens"]
 
 
+def test_turns_of_the_caller(router: Any) -> None:
+    """Whoever keeps his own history sends it along: the model sees it, and only the same turns share an answer."""
+    turns = [["What is a dinghy?", "A small boat."]]
+    calls = len(router.box.calls)
+    first, again = (router.answer("What is it for?", history=turns) for _ in range(2))
+    seen = heard(router)
+    router.answer("What is it for?", history=[["What is an oar?", "A long paddle."]])
+    both = router.chat("What is it for?", history=turns, conversation_id="dinghy")
+
+    assert [("user", turns[0][0]), ("assistant", turns[0][1]), ("user", "What is it for?")] == seen
+    assert (False, True) == (first["was_cached"], again["was_cached"])
+    assert calls + 2 == len(router.box.calls)
+    assert (422, "invalid_request", "history") == refusal(both)
+
+
 def test_another_conversation_does_not_see_it(router: Any) -> None:
     """Neither another conversation nor a single question gets the turns, or an answer that was given after them."""
     router.answer("What is a kayak?", conversation_id="kayak")

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from llm_router.classification import Classification, Complexity, RuleClassifier
 from llm_router.conversations import Conversations
-from llm_router.errors import ConflictError, InvalidRequestError, ModelUnavailableError
+from llm_router.errors import ConflictError, InvalidRequestError, ModelUnavailableError, PromptTooLongError
 from llm_router.idempotency import KeyedRequests, body_sha256, key_of
 from llm_router.jobs import succeeded, usage_record
 from llm_router.models import Job, JobStatus, Source, Turn
@@ -151,10 +151,12 @@ class Slow(RuleClassifier):
 
 
 def test_refused_request_leaves_the_key_usable() -> None:
-    """A box that is down stores nothing, so the same key tries again; a bad model does not take the key at all."""
+    """A box that is down stores nothing, so the same key tries again; what is refused does not take the key at all."""
     world = World()
     with pytest.raises(InvalidRequestError):
         world.submit(make_request(force_model="gpt-4"))
+    with pytest.raises(PromptTooLongError):
+        world.submit(make_request(history=(Turn("Who?", "a" * 60_000),)))
     world.breaker.open_for_ms = 1_000
     with pytest.raises(ModelUnavailableError):
         world.submit()
@@ -175,6 +177,10 @@ def test_what_makes_bodies_equal() -> None:
         make_request(no_store=True),
         make_request(cache_ttl_hours=1.0),
         make_request(min_similarity=0.0),
+        make_request(seed=1),
+        make_request(stop=("END",)),
+        make_request(history=(Turn("Who?", "Ada."),)),
+        make_request(metadata={"team": "a"}),
     ]
 
     assert 1 == len({body_sha256(request) for request in equal})

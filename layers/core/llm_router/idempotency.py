@@ -11,6 +11,7 @@ from llm_router.classification import Complexity
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
 from llm_router.models import Job, Source
 from llm_router.pipeline import Pipeline
+from llm_router.planning import refuse_too_long
 from llm_router.ports import IdempotencyStore
 from llm_router.prompt import sha256_hex
 from llm_router.request_bodies import ChatRequest
@@ -54,8 +55,9 @@ class KeyedRequests(Struct, frozen=True):
             ConflictError: the key was used with another body, or another request of the conversation is on its way.
             RouterError: what `Pipeline.submit` raises; the key is then free for the same body to try again.
         """
-        # A forced model that is refused must not take the key from the corrected request.
-        self.pipeline.router.route(Complexity.SIMPLE, request.chars, request.force_model, unit=tenant)
+        # What is refused must not take the key from the corrected request.
+        route = self.pipeline.router.route(Complexity.SIMPLE, request.chars, request.force_model, unit=tenant)
+        refuse_too_long(request, route)
         mine = self.pipeline.new_id()
         job_id = self.store.claim(tenant, key, body_sha256(request), mine)
         if job_id != mine:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_type_hints
 
 from msgspec import Struct
 
@@ -12,8 +12,6 @@ from llm_router.openai_parameters import Harmless, refuse_unsupported
 from llm_router.request_bodies import MAX_MESSAGE_CHARS
 
 INSTRUCTING: Final = ("system", "developer")
-_ROLES: Final = (*INSTRUCTING, "user", "assistant")
-_TEXT_PARTS: Final = ("text", "input_text", "output_text")
 _HARMLESS_IN_MESSAGE: Final[Harmless] = {
     "tool_calls": ([],),
     "function_call": (),
@@ -33,7 +31,7 @@ _HARMLESS_IN_PART: Final[Harmless] = {"annotations": ([],), "logprobs": ([],)}
 class TextPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A part of a message."""
 
-    type: str
+    type: Literal["text", "input_text", "output_text"]
     """`text`; the Responses interface says `input_text` and `output_text`."""
     text: str
 
@@ -41,14 +39,17 @@ class TextPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One message of a conversation."""
 
-    role: str
-    """`system`, `developer`, `user` or `assistant`."""
+    role: Literal["system", "developer", "user", "assistant"]
     content: str | tuple[TextPart, ...]
 
     @property
     def text(self) -> str:
         """What it says; parts follow each other as they are."""
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
+_ROLES: Final = get_args(get_type_hints(Message)["role"])
+_TEXT_PARTS: Final = get_args(get_type_hints(TextPart)["type"])
 
 
 class Exchange(Struct, frozen=True, kw_only=True):

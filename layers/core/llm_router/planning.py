@@ -53,7 +53,7 @@ class Planner(Struct, frozen=True):
         if question.force_tier is not None:
             graded = replace(graded, complexity=question.force_tier)
         route = self.router.route(graded.complexity, question.chars, question.force_model, unit=unit)
-        _refuse_too_long(question, route)
+        refuse_too_long(question, route)
         conversation = self.conversations.read(tenant, question.conversation_id, job_id)
         return Plan(
             canonical=canonical,
@@ -64,8 +64,14 @@ class Planner(Struct, frozen=True):
         )
 
 
-def _refuse_too_long(question: CacheQuestion, route: Route) -> None:
-    # A message alone is bounded; the box says itself when it cannot hold one.
+def refuse_too_long(question: CacheQuestion, route: Route) -> None:
+    """Refuse turns that the caller brings where nobody on the route is likely to hold them.
+
+    A message alone is bounded, and the box says itself when it cannot hold one.
+
+    Raises:
+        PromptTooLongError: the turns are too long.
+    """
     if question.history and not route.fallbacks and not is_cloud(route.model) and not fits(route.model, question.chars):
         raise PromptTooLongError("The messages are longer than the model's context.")
 
