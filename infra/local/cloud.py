@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
+_SENDS: Final = ("AmazonSQS.SendMessage", "AmazonSQS.ChangeMessageVisibility")
 _WRITES: Final = (
-    "AmazonSQS.SendMessage",
-    "AmazonSQS.ChangeMessageVisibility",
+    *_SENDS,
     "DynamoDB_20120810.PutItem",
     "DynamoDB_20120810.UpdateItem",
     "DynamoDB_20120810.DeleteItem",
@@ -82,6 +82,8 @@ class Cloud:
 
     def __init__(self) -> None:
         self.writes = Writes()
+        self.sends = Writes()
+        """Those to queues: the readers of queues, of which there are many, need not look after every other write."""
         self._server = make_server(
             "127.0.0.1",
             0,
@@ -164,8 +166,11 @@ class Cloud:
     def _count_writes(self, application: "WSGIApplication") -> "WSGIApplication":
         def counting(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
             response = application(environ, start_response)
-            if environ.get("HTTP_X_AMZ_TARGET", "").startswith(_WRITES):
+            action = environ.get("HTTP_X_AMZ_TARGET", "")
+            if action.startswith(_WRITES):
                 self.writes.add()
+            if action.startswith(_SENDS):
+                self.sends.add()
             return response
 
         return counting

@@ -46,7 +46,7 @@ class SqsSource(Poller):
         """Receive a batch when there is a free slot; it is worked on in a thread of its own."""
         if not self._free_slots.acquire(timeout=_IDLE_SECONDS):
             return
-        seen = self._cloud.writes.count
+        seen = self._cloud.sends.count
         messages: Sequence[MessageTypeDef] = ()
         try:
             messages = self._collect()
@@ -56,7 +56,7 @@ class SqsSource(Poller):
         if messages:
             self._executor.submit(self.guard, lambda: self._work(messages)).add_done_callback(self._free)
         else:
-            self._cloud.writes.wait(seen, _IDLE_SECONDS)
+            self._cloud.sends.wait(seen, _IDLE_SECONDS)
 
     def join(self) -> None:
         """Wait until no batch is under way."""
@@ -76,14 +76,14 @@ class SqsSource(Poller):
         messages = self._receive(self._event.batch_size)
         window_ends = time.monotonic() + self._event.batching_window_seconds
         while messages and len(messages) < self._event.batch_size:
-            seen = self._cloud.writes.count
+            seen = self._cloud.sends.count
             more = self._receive(self._event.batch_size - len(messages))
             messages += more
             remaining_seconds = window_ends - time.monotonic()
             if not more and (remaining_seconds <= 0 or self.stopping.is_set()):
                 break
             if not more:
-                self._cloud.writes.wait(seen, min(remaining_seconds, _IDLE_SECONDS))
+                self._cloud.sends.wait(seen, min(remaining_seconds, _IDLE_SECONDS))
         return messages
 
     def _receive(self, count: int) -> list["MessageTypeDef"]:

@@ -187,6 +187,7 @@ class Twin:
         for source in self._sources:
             source.stop()
         self._cloud.writes.add()  # wakes the sources that wait for one
+        self._cloud.sends.add()
         for pool in self._pools.values():
             pool.terminate()
         for pool in self._pools.values():
