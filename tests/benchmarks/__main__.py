@@ -3,13 +3,21 @@
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import bench_classification, bench_cold_start, bench_embedding, bench_handlers, bench_soak
+from tests.benchmarks import (
+    bench_batch,
+    bench_classification,
+    bench_cold_start,
+    bench_embedding,
+    bench_handlers,
+    bench_soak,
+)
 
 SECTIONS = (
     ("Grading a prompt", bench_classification.rows),
     ("Embedding a prompt, one thread", bench_embedding.rows),
     ("Answering from the cache, without the store", bench_handlers.rows),
     ("Cold start: import and initialisation of each function", bench_cold_start.rows),
+    ("A batch of 1,000 lines", bench_batch.rows),
     ("Soak: a box with troubles, workers that are killed", bench_soak.rows),
 )
 
