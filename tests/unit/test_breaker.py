@@ -13,6 +13,7 @@ from llm_router.errors import (
     ModelTimeoutError,
     ModelUnavailableError,
     PromptTooLongError,
+    ResponseFormatError,
     RouterError,
     StoreError,
 )
@@ -103,6 +104,7 @@ def test_reader_that_leaves_with_the_answer_is_a_success() -> None:
         (ModelUnavailableError("gone"), "failed"),
         (ModelTimeoutError("late"), "failed"),
         (PromptTooLongError("long"), "succeeded"),
+        (ResponseFormatError("odd"), "succeeded"),
         (ModelNotFoundError("missing"), "succeeded"),
         (ModelError("rejected"), "succeeded"),
         (ConflictError("cancelled"), "abandoned"),

@@ -6,6 +6,7 @@ from llm_router.errors import (
     ModelTimeoutError,
     ModelUnavailableError,
     PromptTooLongError,
+    ResponseFormatError,
 )
 from llm_router.fallback import cloud_target, is_for_cloud, successor, targets
 from llm_router.metering import BoxMeter, CloudMeter
@@ -29,6 +30,7 @@ MISSING = ModelNotFoundError("not there")
         (ModelTimeoutError("too late"), True, False),
         (MISSING, False, True),
         (PromptTooLongError("too long"), False, True),
+        (ResponseFormatError("odd"), False, True),
         (ModelError("cannot be loaded"), False, True),
     ],
 )

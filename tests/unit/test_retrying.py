@@ -13,6 +13,7 @@ from llm_router.errors import (
     ModelTimeoutError,
     ModelUnavailableError,
     PromptTooLongError,
+    ResponseFormatError,
     RouterError,
 )
 from llm_router.models import Generation, ModelCall
@@ -119,6 +120,7 @@ def test_nothing_is_repeated_after_the_first_piece() -> None:
     "error",
     [
         PromptTooLongError("long"),
+        ResponseFormatError("odd"),
         ModelNotFoundError("missing"),
         ModelError("rejected"),
         ModelTimeoutError("late"),

@@ -6,6 +6,7 @@
 | the deadline has passed                                 | has no time left    | helps     |
 | the model is missing or cannot be loaded                | helps               | helps     |
 | the prompt is too long for the model                    | helps               | helps     |
+| it cannot be held to the format that is wanted          | helps               | helps     |
 | the answer broke off, or made no sense in the middle    | helps               | helps     |
 | anything at the cloud                                   | -                   | -         |
 
