@@ -85,7 +85,8 @@ def _serve(arguments: argparse.Namespace, choice: Choice, ollama_url: str, log: 
         if arguments.once:
             _point_at(log, out)
             return
-        _say(out, f"API  {twin.url}/api/v1/chat\ndocs {twin.url}/docs\npage {twin.url}/dashboard")
+        _say(out, f"API  {twin.url}/api/v1/chat, for clients of OpenAI {twin.url}/v1")
+        _say(out, f"docs {twin.url}/docs\npage {twin.url}/dashboard")
         _say(out, f"log  {os.path.relpath(log)}")
         _say(out, f"the key of this run, an administrator's:\n  export ROUTER_KEY={key}\n  {curl_line(twin.url)}")
         _say(out, "serving until Ctrl-C; what is stored is gone after that")
