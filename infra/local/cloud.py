@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
@@ -73,7 +74,7 @@ class Writes:
 
 
 class Cloud:
-    """DynamoDB, SQS, S3 and Secrets Manager as far as moto has them, at `endpoint_url`.
+    """DynamoDB, SQS, S3, EventBridge and Secrets Manager as far as moto has them, at `endpoint_url`.
 
     moto's backends are plain dictionaries, and its threaded server lets requests race on them: conditional counters
     overshoot and transactions get lost. So this server works on one request at a time; that was also faster than a
@@ -118,6 +119,8 @@ class Cloud:
     def client(self, service: Literal["dynamodbstreams"]) -> "DynamoDBStreamsClient": ...
     @overload
     def client(self, service: Literal["s3"]) -> "S3Client": ...
+    @overload
+    def client(self, service: Literal["events"]) -> "EventBridgeClient": ...
     @overload
     def client(self, service: Literal["secretsmanager"]) -> "SecretsManagerClient": ...
     @overload

@@ -27,6 +27,7 @@ from infra.local.vectors import install
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
@@ -137,6 +138,8 @@ class Twin:
     def client(self, service: Literal["dynamodbstreams"]) -> "DynamoDBStreamsClient": ...
     @overload
     def client(self, service: Literal["s3"]) -> "S3Client": ...
+    @overload
+    def client(self, service: Literal["events"]) -> "EventBridgeClient": ...
     @overload
     def client(self, service: Literal["sqs"]) -> "SQSClient": ...
     def client(self, service: Any) -> Any:
