@@ -17,6 +17,7 @@ from tests.soak import QUESTIONS, REWORDINGS, THINGS
 REPEATED_SHARE: Final = 0.30
 REWORDED_SHARE: Final = 0.20
 BAD_SHARE: Final = 0.02
+_REWORDINGS: Final = (*REWORDINGS, ("What is the weight of a {}?", "Tell me what the weight of a {} is"))
 OVER: Final = frozenset({"completed", "failed", "cancelled"})
 _BAD: Final = ("{", '{"message": ""}', '{"prompt": "Hello"}', '{"message": "Hello", "max_tokens": 0}', "[]")
 _SENT_AT_ONCE: Final = 10
@@ -42,7 +43,7 @@ class Load:
 def load(count: int, *, seed: int) -> Load:
     """Return `count` lines."""
     rng = random.Random(seed)
-    pairs = [(one.format(thing), other.format(thing)) for one, other in REWORDINGS for thing in THINGS]
+    pairs = [(one.format(thing), other.format(thing)) for one, other in _REWORDINGS for thing in THINGS]
     reworded = dict(rng.sample(pairs, int(count * REWORDED_SHARE)))
     repeats, bad = int(count * REPEATED_SHARE), int(count * BAD_SHARE)
     others = [form.format(thing) for form, thing in itertools.product(QUESTIONS, THINGS)]

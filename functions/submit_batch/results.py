@@ -6,10 +6,9 @@ from typing import Final, Self
 import msgspec
 from msgspec import Struct
 
-from llm_router.batch_bodies import ResultLine
+from llm_router.batch_bodies import LineStatus, ResultLine
 from llm_router.batches import Batch, LineError, LineResult, line_job_id
 from llm_router.errors import InvalidRequestError
-from llm_router.models import JobStatus
 from llm_router.ports import BatchStore, Clock
 from llm_router.responses import ChatResponse
 from llm_router.responses import describe as describe_job
@@ -107,16 +106,16 @@ def _is_finished(result: LineResult) -> bool:
 
 
 def _result_line(batch_id: str, result: LineResult) -> ResultLine:
-    job = result.job
+    job, error = result.job, result.error
     shown = describe_job(job, 0) if job is not None else None
-    failure = job.failure if job is not None else None
-    error = LineError(code=failure.code, message=failure.message) if failure is not None else result.error
-    waiting = JobStatus.FAILED if error is not None else JobStatus.QUEUED
+    if job is not None and job.failure is not None:
+        error = LineError(code=job.failure.code, message=job.failure.message)
+    without_job = LineStatus.QUEUED if error is None else LineStatus.INVALID
     return ResultLine(
         line=result.line,
         custom_id=result.custom_id,
         request_id=line_job_id(batch_id, result.line),
-        status=job.status if job is not None else waiting,
+        status=LineStatus(job.status) if job is not None else without_job,
         response=shown if isinstance(shown, ChatResponse) else None,
         error=error,
     )

@@ -32,9 +32,10 @@ def owned(store: BatchStore, batch_id: str, tenant: str) -> Batch:
 def describe(batch: Batch, counted: Mapping[str, int], now_ms: int) -> BatchResponse:
     """Return a batch as its caller sees it; `counted` is what the usage records of its lines add up to."""
     ended = {name: counted.get(f"{name}_requests", 0) for name in ("succeeded", "failed", "cancelled")}
-    accepted = batch.lines - batch.invalid
+    invalid = batch.invalid + batch.refused
+    accepted = max(0, batch.lines - invalid)
     # Records are counted some moments after a line has ended, and a portion of lines is noted some after it was sent.
-    pending = max(0, accepted - batch.refused - sum(ended.values()))
+    pending = max(0, accepted - sum(ended.values()))
     hits = counted.get("exact_hits", 0) + counted.get("semantic_hits", 0)
     actual, baseline = counted.get("actual_nano_usd", 0), counted.get("baseline_nano_usd", 0)
     error = input_error(batch, now_ms)
@@ -46,10 +47,10 @@ def describe(batch: Batch, counted: Mapping[str, int], now_ms: int) -> BatchResp
         input_error=error,
         lines=batch.lines,
         accepted=accepted,
-        invalid=batch.invalid,
+        invalid=invalid,
         pending=pending,
         succeeded=ended["succeeded"],
-        failed=ended["failed"] + batch.refused,
+        failed=ended["failed"],
         cancelled=ended["cancelled"],
         hits=hits,
         progress=round((batch.lines - pending) / batch.lines, 4) if batch.lines else 0.0,

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_router.batch_bodies import LineStatus
 from llm_router.batches import Batch, LineError, line_job_id
 from llm_router.errors import InvalidRequestError, NotFoundError
 from llm_router.jobs import failed, succeeded, usage_record
-from llm_router.models import Delivery, Failure, Job, Source
+from llm_router.models import Delivery, Failure, Job, JobStatus, Source
 from submit_batch.results import Page, PageRequest, Results
 from submit_batch.states import describe, owned
 from tests.builders import make_answer, make_job
@@ -42,8 +43,8 @@ def test_counts() -> None:
     """What the records of its lines add up to is shown with what is left, and how long that takes at the same pace."""
     shown = describe(make_batch(refused=1), COUNTED, NOW_MS)
 
-    assert (10, 8, 2) == (shown.lines, shown.accepted, shown.invalid)
-    assert (2, 4, 2, 0, 2) == (shown.pending, shown.succeeded, shown.failed, shown.cancelled, shown.hits)
+    assert (10, 7, 3) == (shown.lines, shown.accepted, shown.invalid)
+    assert (2, 4, 1, 0, 2) == (shown.pending, shown.succeeded, shown.failed, shown.cancelled, shown.hits)
     assert (0.8, 4000) == (shown.progress, shown.estimated_ms)
     assert (40, 80) == (shown.input_tokens, shown.output_tokens)
     assert (0.0006, 600_000, 6.0, 6_000_000_000) == (
@@ -151,7 +152,7 @@ def test_results(shelf: Shelf) -> None:
     assert following is None
     assert [
         (1, "q1", "succeeded", None),
-        (2, "q2", "failed", {"code": "invalid_request", "message": "is required", "field": "message"}),
+        (2, "q2", "invalid", {"code": "invalid_request", "message": "is required", "field": "message"}),
         (3, "q3", "failed", {"code": "model_timeout", "message": "too late"}),
     ] == [(row["line"], row["custom_id"], row["status"], row["error"]) for row in rows]
     assert [line_job_id(BATCH_ID, line) for line in (1, 2, 3)] == [row["request_id"] for row in rows]
@@ -168,6 +169,11 @@ def test_pages_wait_for_what_is_not_finished(shelf: Shelf) -> None:
 
     assert ([1], path(1)) == ([row["line"] for row in first], following)
     assert ([2, 3], None) == ([row["line"] for row in rest], end)
+
+
+def test_every_status_of_a_request_is_one_of_a_line() -> None:
+    """A line can stand wherever a request can."""
+    assert set(JobStatus) == set(LineStatus) - {"invalid"}
 
 
 def test_unfinished_lines_can_be_seen(shelf: Shelf) -> None:

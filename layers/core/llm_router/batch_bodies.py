@@ -8,7 +8,6 @@ from msgspec import Meta, Struct
 
 from llm_router.batches import LineError
 from llm_router.errors import InvalidRequestError
-from llm_router.models import JobStatus
 from llm_router.responses import ChatResponse
 
 
@@ -69,9 +68,9 @@ class BatchResponse(Struct, frozen=True, kw_only=True):
     lines: int
     """Read so far; blank lines do not count."""
     accepted: int
-    """Lines that are valid requests."""
+    """Lines that are requests, as far as is known."""
     invalid: int
-    """Lines that are none; their errors are among the results."""
+    """Lines that no request could be made of; their errors are among the results."""
     pending: int
     """Accepted and not finished: waiting, or being answered."""
     succeeded: int
@@ -98,6 +97,20 @@ class AcceptedBatchResponse(BatchResponse, frozen=True, kw_only=True):
     """Of the first hundred lines that are no valid requests."""
 
 
+class LineStatus(StrEnum):
+    """Where a line stands: as its request does, or that it is none."""
+
+    QUEUED = "queued"
+    """Or nobody has looked at it yet."""
+    RUNNING = "running"
+    ESCALATED = "escalated"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INVALID = "invalid"
+    """No request could be made of it."""
+
+
 class ResultLine(Struct, frozen=True, kw_only=True):
     """What became of one line."""
 
@@ -105,8 +118,7 @@ class ResultLine(Struct, frozen=True, kw_only=True):
     """From 1; blank lines do not count."""
     custom_id: str | None
     request_id: str
-    status: JobStatus
-    """`queued` also for a line that nobody has looked at yet, `failed` also for one that is no valid request."""
+    status: LineStatus
     response: ChatResponse | None
     """The body that the same request to `POST /api/v1/chat` is answered with."""
     error: LineError | None
