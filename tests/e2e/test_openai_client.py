@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+from pydantic import BaseModel
 
 from infra.local.ollama_exchange import Behaviour, Fault
 from llm_router.openai_completions import PIECE_CHARS
@@ -98,6 +99,33 @@ def test_parameters_reach_the_box(client: openai.OpenAI, router: Any) -> None:
     assert ("ollama/llama3.2+stand-in", "length") == (answer.model, answer.choices[0].finish_reason)
     assert answer.usage is not None
     assert 3 == answer.usage.completion_tokens
+
+
+class Candle(BaseModel):
+    """What an answer is to be read into."""
+
+    name: str
+    hours: int
+
+
+def test_answer_of_a_form(client: openai.OpenAI) -> None:
+    """An answer can be read into a model of pydantic's, by chat completions and by responses."""
+    completed = client.chat.completions.parse(model="auto", messages=asked("Name a candle"), response_format=Candle)
+    responded = client.responses.parse(model="auto", input="Name a candle", text_format=Candle)
+    parsed = completed.choices[0].message.parsed
+
+    assert parsed is not None
+    assert parsed.name.startswith("You asked tinyllama: Name a candle")
+    assert parsed == responded.output_parsed
+
+
+def test_stream_helper(client: openai.OpenAI) -> None:
+    """The client's own helper for streams puts the chunks together."""
+    with client.chat.completions.stream(model="auto", messages=asked("What is tallow?")) as stream:
+        finished = stream.get_final_completion()
+
+    assert "stop" == finished.choices[0].finish_reason
+    assert "What is tallow?" in (finished.choices[0].message.content or "")
 
 
 def test_other_parameters_are_another_question(client: openai.OpenAI, router: Any) -> None:
