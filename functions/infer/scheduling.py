@@ -8,9 +8,9 @@ the job of a message by PASSED_OVER_MS and the generation under way at its end, 
 further back wait meanwhile, but their jobs do not: they are among those that may be run in its place, the older ones
 of a model before the younger. A job's own message is not given up before the job has ended, in whosever hands.
 
-Jobs that nobody waits for have a queue and a line of their own, and begin when the box has time for them. Among them a
-job is passed over for as long as its worker can wait, since that hurts nobody: about six minutes. Then it is its turn,
-whoever else wants the box, so that it does not starve. While the box is down it has none, and its message comes back.
+Jobs that nobody waits for have a queue and a line of their own, and begin when the box has time for them, or when their
+worker has waited for that as long as it can, about six minutes: so that none starves. Among them a job is passed over
+for as long as the answers of others still end in that time. While the box is down none begins, and messages come back.
 """
 
 from collections.abc import Callable, Container, Iterable
@@ -29,6 +29,8 @@ from llm_router.ports import Box, Clock, JobStore
 PASSED_OVER_MS: Final = 60_000
 OWN_TIME_MS: Final = 540_000
 """What a job keeps of its worker's time, however long others took: to load its model, 5 min, and to answer, 4 min."""
+ANSWER_TIME_MS: Final = 240_000
+"""What an answer of a model in memory may take, however long it is expected to."""
 _LOOK_AGAIN_SECONDS: Final = 1.0
 
 
@@ -97,11 +99,11 @@ class Scheduler(Struct, frozen=True, kw_only=True):
         seen = {job_id}
         while (job := self.jobs.get(job_id)).status is JobStatus.QUEUED:
             is_batch = job.lane is Lane.BATCH
-            left_ms = (others_until_ms if is_batch else min(until_ms, others_until_ms)) - self.clock()
-            if is_batch and left_ms > 0 and not self.spare_time.has_time_for(job):
+            if is_batch and self.clock() < others_until_ms and not self.spare_time.has_time_for(job):
                 self.sleep(_LOOK_AGAIN_SECONDS)
                 continue
-            chosen = self._better(job, seen, left_ms)
+            last_ms = others_until_ms - ANSWER_TIME_MS if is_batch else min(until_ms, others_until_ms)
+            chosen = self._better(job, seen, last_ms - self.clock())
             if chosen is None:
                 return
             seen.add(chosen)

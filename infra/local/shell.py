@@ -12,7 +12,7 @@ from llm_router.costs import Costs
 from llm_router.errors import ConfigError
 from llm_router.keys import has_key_shape
 from llm_router.routing import Router
-from llm_router.settings import AuthorizeSettings, ChatSettings, ProbeSettings, SubmitBatchSettings
+from llm_router.settings import AuthorizeSettings, ChatSettings, ProbeSettings, RouteBatchSettings, SubmitBatchSettings
 from llm_router.validation import in_words
 
 DEFAULT_OLLAMA_URL: Final = "http://localhost:11434"
@@ -38,6 +38,8 @@ SETTINGS: Final = (
     "ROUTING_BIAS",
     "AUTH_MODE",
     "BATCH_INPUT_BUCKET",
+    "TRUSTED_SENDER_IDS",
+    "REPLY_QUEUE_PREFIX",
 )
 """What README documents; everything else that the functions read is for the template to say."""
 CLOUD_API_KEY: Final = "CLOUD_API_KEY"
@@ -54,7 +56,7 @@ _KEPT_AS: Final = "cloud-api-key"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ShellSettings(ChatSettings, ProbeSettings, AuthorizeSettings, SubmitBatchSettings):
+class _ShellSettings(ChatSettings, ProbeSettings, AuthorizeSettings, SubmitBatchSettings, RouteBatchSettings):
     """Everything that `SETTINGS` names."""
 
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from infer.batch_lines import REST_MS, BatchLines, SecondLook
-from infer.scheduling import OWN_TIME_MS, Scheduler
+from infer.scheduling import ANSWER_TIME_MS, OWN_TIME_MS, Scheduler
 from infer.spare_time import SpareTime
 from llm_router.batches import Batch, line_job_id
 from llm_router.box import BoxState, ResidentModel
@@ -151,6 +151,19 @@ def test_lines_of_the_resident_model_go_first() -> None:
     names = [world.add(line(number, model=model)) for number, model in enumerate(models, start=1)]
 
     assert [names[1], names[3], names[0]] == world.message(names[0])
+
+
+def test_line_run_in_passing_has_time_to_end() -> None:
+    """A line that is run in another's place has time for the longest answer, though it is expected to be short."""
+    world = World()
+    names = [world.add(line(number, model=TINY)) for number in range(2, 400)]
+    own = world.add(line(1, model=LLAMA))
+    began = world.message(own)
+    last_ms = DEADLINE_MS - OWN_TIME_MS - ANSWER_TIME_MS
+
+    assert own == began[-1]
+    assert names[: len(began) - 1] == began[:-1]
+    assert last_ms - 2000 <= world.began_at_ms[-1] <= last_ms
 
 
 def test_caller_between_two_lines() -> None:
