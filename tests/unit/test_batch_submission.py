@@ -29,6 +29,7 @@ class Desk:
         self.sent: list[PromptMessage] = []
         self.orders: list[InputOrder] = []
         self.sends_left = 1000
+        self.after_send: Callable[[], object] = lambda: None
         self.ids = iter([f"batch_{number:032x}" for number in range(1, 100)])
         intake = Intake(self.store, self.send)
         self.submission = Submission(
@@ -53,6 +54,7 @@ class Desk:
             raise StoreError("queueing prompts failed")
         self.sends_left -= 1
         self.sent += messages
+        self.after_send()
 
     def submit(self, body: bytes, **how: Any) -> Any:
         """Hand a body in."""
@@ -188,6 +190,15 @@ def test_cancelled_while_taken_in(desk: Desk) -> None:
     batch, _ = desk.submit(lines(700), key="k")
 
     assert (500, 500) == (batch.lines, len(desk.sent))
+
+
+def test_cancelled_between_portions(desk: Desk) -> None:
+    """A batch that is cancelled while its lines are sent has those that were sent by then, and waits for no others."""
+    desk.after_send = lambda: desk.store.cancel(f"batch_{1:032x}", NOW_MS)
+    batch, _ = desk.submit(lines(700))
+
+    assert (500, True, NOW_MS) == (batch.lines, batch.input_complete, batch.cancelled_at_ms)
+    assert 500 == len(desk.sent)
 
 
 def file_body(uri: str) -> bytes:
