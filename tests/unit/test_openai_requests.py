@@ -51,6 +51,7 @@ def test_everything() -> None:
         stop=["a", "b"],
         max_completion_tokens=9,
         response_format=schema,
+        metadata={"team": "a"},
     )
 
     assert (0.0, 0.5, 1.0, -1.0, 7, ("a", "b"), 9) == (
@@ -62,6 +63,7 @@ def test_everything() -> None:
         request.stop,
         request.max_tokens,
     )
+    assert {"team": "a"} == request.metadata
     assert request.sampling.response_format is not None
     assert request.sampling.response_format.json_schema is not None
     assert {"type": "object"} == request.sampling.response_format.json_schema.schema

@@ -30,7 +30,6 @@ CHAT_COMPLETIONS: Final[Harmless] = {
     "prediction": (),
     "logit_bias": ({},),
     "store": (False,),
-    "metadata": ({},),
     "reasoning_effort": ("none",),
     "verbosity": ("medium",),
     "web_search_options": (),

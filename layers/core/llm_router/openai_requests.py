@@ -8,7 +8,7 @@ from llm_router.classification.complexity import Complexity
 from llm_router.errors import InvalidRequestError
 from llm_router.openai_messages import Message, exchange, without_unsupported
 from llm_router.openai_parameters import CHAT_COMPLETIONS, refuse_unsupported
-from llm_router.request_bodies import ChatRequest, MaxTokens, ModelName, Temperature
+from llm_router.request_bodies import ChatRequest, MaxTokens, Metadata, ModelName, Temperature
 from llm_router.sampling import Penalty, ResponseFormat, Seed, StopSequence, StopSequences, TopP
 from llm_router.validation import converted
 
@@ -41,6 +41,7 @@ class ChatCompletionBody(Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_tokens: MaxTokens | None = None
     max_completion_tokens: MaxTokens | None = None
     response_format: ResponseFormat | None = None
+    metadata: Metadata | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -97,6 +98,7 @@ def parse_chat_completion(document: dict[str, Any]) -> CompletionRequest:
         seed=body.seed,
         stop=(body.stop,) if isinstance(body.stop, str) else body.stop or (),
         response_format=body.response_format,
+        metadata=body.metadata or {},
     )
     return CompletionRequest(request=request, is_streamed=bool(body.stream), includes_usage=body.includes_usage)
 
