@@ -11,6 +11,7 @@ from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.resources import Route
 from infra.local.twin import Twin
 from llm_router.keys import Role
+from status.operations import OPERATIONS
 from tests.e2e.conftest import TEMPLATE, Router
 from tests.keyed import keyed_client
 
@@ -112,6 +113,15 @@ def test_nothing_else_is_open(router: Router) -> None:
 
     assert {route.key for route in router.twin.template.events_of(Route) if route.authorizer is None} == answered
     assert "GET /health" in answered
+
+
+def test_every_route_for_administrators_is_tried() -> None:
+    """What the description keeps for administrators is in the list of what a user's key is refused."""
+    described = {(each.method.upper(), each.path) for each in OPERATIONS if each.is_admin}
+    tried = {(method, path.replace("key_000000000000", "{key_id}")) for method, path in ADMIN_ROUTES}
+
+    assert described
+    assert described <= tried
 
 
 @pytest.mark.parametrize(("method", "path"), ADMIN_ROUTES, ids=lambda value: value)

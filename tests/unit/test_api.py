@@ -466,8 +466,9 @@ def test_request_that_no_authorizer_has_seen() -> None:
     del event["requestContext"]["authorizer"]
     with pytest.raises(UnauthorizedError):
         tenant_of(event)
-    with pytest.raises(UnauthorizedError):
-        tenant_of(seen_by())
+    for authorizer in ({}, {"lambda": None}, {"lambda": {}}, {"iam": {"userId": "admin"}}):
+        with pytest.raises(UnauthorizedError):
+            tenant_of(seen_by(**authorizer))
 
 
 def test_administrators_only() -> None:

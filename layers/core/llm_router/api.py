@@ -133,7 +133,7 @@ def caller_of(event: Mapping[str, Any]) -> Caller:
         ForbiddenError: its token names no tenant, or a role that there is not.
     """
     authorizer = event["requestContext"].get("authorizer", {})
-    if "lambda" in authorizer:
+    if authorizer.get("lambda"):
         return Caller.from_context(authorizer["lambda"])
     if "jwt" in authorizer:
         return Caller.from_claims(authorizer["jwt"]["claims"])
