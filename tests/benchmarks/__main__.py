@@ -9,6 +9,7 @@ from tests.benchmarks import (
     bench_cold_start,
     bench_embedding,
     bench_handlers,
+    bench_reports,
     bench_soak,
 )
 
@@ -18,6 +19,7 @@ SECTIONS = (
     ("Answering from the cache, without the store", bench_handlers.rows),
     ("Cold start: import and initialisation of each function", bench_cold_start.rows),
     ("A batch of 1,000 lines", bench_batch.rows),
+    ("Reports on 100,000 requests of 90 days, without the store", bench_reports.rows),
     ("Soak: a box with troubles, workers that are killed", bench_soak.rows),
 )
 
