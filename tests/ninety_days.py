@@ -7,6 +7,8 @@ from itertools import product
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from msgspec.structs import replace
+
 from llm_router import bootstrap
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.classification import Complexity
@@ -29,13 +31,13 @@ WRITES_AT_ONCE: Final = 25
 def records(last_day: datetime, seed: int = 1) -> Iterator[UsageRecord]:
     """Make up the requests, of every combination on every day."""
     dice = Random(seed)
+    days = [usage_at(f"{last_day - timedelta(days=back):%Y-%m-%d}") for back in range(DAYS)]
     every = list(product(range(DAYS), COMBINATIONS))
     for number in range(RECORDS):
         back, (model, complexity, arm, source) = every[number] if number < len(every) else dice.choice(every)
-        moment = last_day - timedelta(days=back) + timedelta(minutes=dice.randrange(24 * 60))
-        yield usage_at(
-            f"{moment:%Y-%m-%dT%H:%M}",
-            f"req_{number}",
+        yield replace(
+            days[back],
+            request_id=f"req_{number}",
             model=model,
             complexity=complexity,
             arm=arm,

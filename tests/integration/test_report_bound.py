@@ -1,13 +1,15 @@
 from datetime import datetime
 
 from analytics.figures import Baselines
+from analytics.full_costs import LoadedReader
 from analytics.reading import Reader
 from analytics.reports import Reports
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
+from llm_router.platform_prices import platform_prices
 from llm_router.prices import price_book
 from llm_router.rollups import total
 from tests.builders import make_query, usage_at
-from tests.fakes import SettableClock
+from tests.fakes import FakeBoxHours, SettableClock
 from tests.integration.conftest import Cloud
 from tests.ninety_days import COMBINATIONS, DAYS, RECORDS, fill
 
@@ -19,7 +21,11 @@ def test_items_of_a_report(cloud: Cloud) -> None:
     clock = SettableClock(usage_at("2026-11-22T12:00").finished_at_ms)
     store = DynamoRollupStore(cloud.dynamodb, "RollupTable", clock)
     sums = total(fill(cloud.dynamodb, "RollupTable", LAST_DAY).values())
-    reports = Reports(reader=Reader(store, clock), baselines=Baselines("gpt-4", price_book()))
+    reports = Reports(
+        reader=Reader(store, clock),
+        baselines=Baselines("gpt-4", price_book()),
+        loaded=LoadedReader(store, FakeBoxHours(), platform_prices()),
+    )
     costs = reports.costs(make_query(DAYS, now_ms=clock()))
 
     assert (90, 36, 3240) == (DAYS, len(COMBINATIONS), costs.items_read)

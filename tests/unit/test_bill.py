@@ -10,18 +10,29 @@ from typing import Any
 import pytest
 
 from analytics.figures import Baselines
+from analytics.full_costs import LoadedReader
 from analytics.reading import Reader
 from analytics.reports import Reports
 from llm_router.errors import ModelTimeoutError, RouterError
 from llm_router.jobs import answer_from_cache, succeeded, usage_record
 from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import CacheTier, Generation, Job, JobStatus, Target
+from llm_router.platform_prices import platform_prices
 from llm_router.prices import price_book
 from llm_router.rollups import usage_event
 from llm_router.semantic_cache import Hit
 from tests.builders import COSTS, make_generation, make_job, make_query, make_runner
-from tests.fakes import NOW_MS, TODAY, FakeCacheStore, FakeJobStore, FakeModel, FakeRollupStore, FakeStatusStore
-from tests.fakes import SettableClock as Clock
+from tests.fakes import (
+    NOW_MS,
+    TODAY,
+    FakeBoxHours,
+    FakeCacheStore,
+    FakeJobStore,
+    FakeModel,
+    FakeRollupStore,
+    FakeStatusStore,
+    SettableClock,
+)
 
 MS = 1_000_000  # nanoseconds
 PHI = "ollama/phi3"
@@ -48,7 +59,7 @@ class Day:
     """A day's requests, each run by itself, and the table of what was counted."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = SettableClock()
         self.cache = FakeCacheStore()
         self.jobs = FakeJobStore(self.clock)
         self.rollups = FakeRollupStore()
@@ -78,7 +89,11 @@ class Day:
         """Count what was used, and return the reports on it."""
         for usage in self.jobs.usage.values():
             self.rollups.add([usage_event(usage)])
-        return Reports(reader=Reader(self.rollups, self.clock), baselines=Baselines(baseline, price_book()))
+        return Reports(
+            reader=Reader(self.rollups, self.clock),
+            baselines=Baselines(baseline, price_book()),
+            loaded=LoadedReader(self.rollups, FakeBoxHours(), platform_prices()),
+        )
 
     def money(self) -> tuple[int, int, dict[str, int | None]]:
         """Return the requests of the day, what they cost, and what they would have elsewhere."""
