@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
@@ -19,7 +20,8 @@ from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
 from llm_router.input_files import InputFile
 from llm_router.jobs import is_set_aside, utc_day
-from llm_router.keys import ALL_TENANTS, ApiKey, KeyRecord
+from llm_router.keys import ALL_TENANTS, ApiKey, KeyRecord, Limits
+from llm_router.limits import MINUTE_MS, Minute
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, Lane, ModelCall
 from llm_router.ports import (
     TRANSACTION_ACTIONS,
@@ -36,6 +38,7 @@ from llm_router.ports import (
     JobStore,
     KeyStore,
     LanguageModel,
+    LimitStore,
     RollupStore,
     StatusStore,
 )
@@ -642,6 +645,39 @@ class FakeKeyStore:
             raise StoreError("reading a key failed")
 
 
+class FakeLimitStore:
+    """LimitStore in a dictionary; `broken` makes every method fail."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self._minutes: dict[str, Minute] = {}
+        self._lock = Lock()
+
+    def take(self, key_id: str, limits: Limits, tokens: int, now_ms: int) -> tuple[bool, Minute]:
+        """Take one request and some tokens of a key's minute, or nothing where either exceeds its limit."""
+        self._check()
+        with self._lock:
+            minute = self._minutes.get(key_id, Minute(ends_at_ms=0))
+            if minute.is_over(now_ms):
+                minute = Minute(ends_at_ms=now_ms + MINUTE_MS)
+            taken = replace(minute, requests=minute.requests + 1, tokens=minute.tokens + tokens)
+            bounds = (limits.requests_per_minute, taken.requests), (limits.tokens_per_minute, taken.tokens)
+            fits = all(limit is None or amount <= limit for limit, amount in bounds)
+            self._minutes[key_id] = taken if fits else minute
+            return fits, self._minutes[key_id]
+
+    def settle(self, key_id: str, ends_at_ms: int, tokens: int) -> None:
+        """Add tokens to what was taken in the minute with this end; nothing once it is over."""
+        self._check()
+        minute = self._minutes.get(key_id)
+        if minute is not None and minute.ends_at_ms == ends_at_ms:
+            self._minutes[key_id] = replace(minute, tokens=minute.tokens + tokens)
+
+    def _check(self) -> None:
+        if self.broken:
+            raise StoreError("counting a request failed")
+
+
 class FakeConversationStore:
     """ConversationStore in a dictionary; `broken` names the methods that fail."""
 
@@ -883,6 +919,7 @@ if TYPE_CHECKING:
         type[InputFiles],
         type[IdempotencyStore],
         type[KeyStore],
+        type[LimitStore],
         type[ConversationStore],
         type[LanguageModel],
         type[RollupStore],
@@ -898,6 +935,7 @@ if TYPE_CHECKING:
         FakeInputFiles,
         FakeIdempotencyStore,
         FakeKeyStore,
+        FakeLimitStore,
         FakeConversationStore,
         FakeModel,
         FakeRollupStore,

@@ -21,7 +21,7 @@ def tenant() -> str:
 @app.post("/api/v1/cache/lookup")
 def lookup() -> Response[str]:
     """Tell what the cache would answer, without asking a model and without a trace in the bill."""
-    return api.respond(look_up(app.current_event.raw_event))
+    return api.respond(look_up(app))
 
 
 @app.get("/api/v1/cache/stats")

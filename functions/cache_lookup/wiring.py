@@ -1,8 +1,8 @@
 """Builds what looks into the cache and what takes feedback, and counts feedback."""
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+
+from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 
 from cache_lookup.complaints import Complaints
 from cache_lookup.inspection import Inspector
@@ -10,6 +10,7 @@ from llm_router import api, bootstrap
 from llm_router.cache_responses import FeedbackResponse, LookupResponse
 from llm_router.observability import Metric, count, count_degraded
 from llm_router.planning import Planner
+from llm_router.rate_limiting import RateLimiter
 from llm_router.remembering import RememberingEmbedder
 from llm_router.request_bodies import CacheQuestion, FeedbackRequest
 from llm_router.routing import Router
@@ -52,9 +53,18 @@ def complaints() -> Complaints:
     )
 
 
-def look_up(event: Mapping[str, Any]) -> LookupResponse:
-    """Tell what the cache would answer to the question of an HTTP API event, and count what had to be done without."""
-    found = inspector().lookup(api.caller_of(event), api.parse_body(event, CacheQuestion))
+@lru_cache
+def limiter() -> RateLimiter:
+    """Build what counts the requests of keys, once per environment."""
+    return bootstrap.rate_limiter(settings().limit_table)
+
+
+def look_up(app: BaseRouter) -> LookupResponse:
+    """Tell what the cache would answer to the current HTTP request, and count what had to be done without."""
+    event = app.current_event.raw_event
+    question = api.parse_body(event, CacheQuestion)
+    api.admit(app, limiter())
+    found = inspector().lookup(api.caller_of(event), question)
     count_degraded(found.degraded)
     return found
 

@@ -7,9 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chat import openai_routes
 from chat.invoke import invoke
-from chat.wiring import ask, outlook_of, pipeline, requests
-from llm_router import api, bootstrap, idempotency
-from llm_router.models import Source
+from chat.wiring import ask_over_http, outlook_of, pipeline, requests
+from llm_router import api, bootstrap
 from llm_router.request_bodies import ChatRequest
 from llm_router.responses import describe, pending
 from llm_router.settings import environment, on_lambda
@@ -24,8 +23,7 @@ def chat() -> Response[str]:
     event = app.current_event.raw_event
     request = api.parse_body(event, ChatRequest)
     wait_seconds = 0.0 if "respond-async" in event["headers"].get("prefer", "").lower() else request.wait_seconds
-    key = idempotency.key_of(event["headers"])
-    job = ask(request, caller=api.caller_of(event), source=Source.HTTP, wait_seconds=wait_seconds, key=key)
+    job = ask_over_http(app, request, wait_seconds)
     if job.failure is not None:
         return api.failure_response(app, job.failure, job.job_id)
     if job.status.finished:

@@ -6,15 +6,15 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
 from chat.facts import facts
-from chat.wiring import ask, outlook_of, requests
-from llm_router import api, bootstrap, idempotency
+from chat.wiring import ask_over_http, outlook_of, requests
+from llm_router import api, bootstrap
 from llm_router.errors import ModelTimeoutError, UnsupportedParameterError
-from llm_router.models import Job, Source
+from llm_router.models import Job
 from llm_router.openai_completions import completion_of, event_stream
 from llm_router.openai_requests import parse_chat_completion
 from llm_router.openai_response_requests import parse_response
 from llm_router.openai_responses import request_id_of_response, response_of
-from llm_router.request_bodies import MAX_WAIT_SECONDS, ChatRequest
+from llm_router.request_bodies import MAX_WAIT_SECONDS
 from llm_router.responses import pending
 
 router = Router()  # type: ignore[no-untyped-call]  # Powertools left it without annotations
@@ -28,7 +28,7 @@ _NOT_YET: Final = (
 def complete() -> Response[str]:
     """Answer the last of a list of messages."""
     asked = parse_chat_completion(api.parse_body(router.current_event.raw_event, dict[str, Any]))
-    job = _ask(asked.request, MAX_WAIT_SECONDS)
+    job = ask_over_http(router, asked.request, MAX_WAIT_SECONDS)
     if job.answer is None:
         return _without_answer(job)
     if asked.is_streamed:
@@ -41,7 +41,7 @@ def complete() -> Response[str]:
 def respond() -> Response[str]:
     """Answer an input, or accept it in the background."""
     asked = parse_response(api.parse_body(router.current_event.raw_event, dict[str, Any]))
-    job = _ask(asked.request, 0.0 if asked.in_background else MAX_WAIT_SECONDS)
+    job = ask_over_http(router, asked.request, 0.0 if asked.in_background else MAX_WAIT_SECONDS)
     return _shown(job) if job.answer or asked.in_background else _without_answer(job)
 
 
@@ -57,12 +57,6 @@ def look(response_id: str) -> Response[str]:
 def cancel(response_id: str) -> Response[str]:
     """End a response; it is still in progress until its worker has noticed."""
     return _shown(requests().cancel(request_id_of_response(response_id), _tenant()))
-
-
-def _ask(request: ChatRequest, wait_seconds: float) -> Job:
-    event = router.current_event.raw_event
-    key = idempotency.key_of(event["headers"])
-    return ask(request, caller=api.caller_of(event), source=Source.HTTP, wait_seconds=wait_seconds, key=key)
 
 
 def _tenant() -> str:

@@ -4,10 +4,11 @@ import time
 from contextlib import suppress
 from functools import lru_cache
 
+from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 from msgspec.structs import replace
 
 from chat.waiting import Waiter
-from llm_router import bootstrap
+from llm_router import api, bootstrap, idempotency
 from llm_router.callers import Caller
 from llm_router.errors import StoreError
 from llm_router.idempotency import KeyedRequests
@@ -15,6 +16,7 @@ from llm_router.models import Job, Source
 from llm_router.observability import count_degraded
 from llm_router.outlook import Outlook, outlook
 from llm_router.pipeline import Pipeline
+from llm_router.rate_limiting import RateLimiter, tokens_wanted
 from llm_router.request_bodies import ChatRequest
 from llm_router.requests import Requests
 from llm_router.settings import ChatSettings, environment
@@ -43,6 +45,22 @@ def requests() -> Requests:
 def keyed_requests() -> KeyedRequests:
     """Build what remembers idempotency keys, once per environment."""
     return KeyedRequests(bootstrap.idempotency_store(settings().job_table), pipeline())
+
+
+@lru_cache
+def limiter() -> RateLimiter:
+    """Build what counts the requests of keys, once per environment."""
+    return bootstrap.rate_limiter(settings().limit_table)
+
+
+def ask_over_http(router: BaseRouter, request: ChatRequest, wait_seconds: float) -> Job:
+    """Ask for the caller of the current HTTP request, within the limits of his key; see `ask`."""
+    event = router.current_event.raw_event
+    caller, key = api.caller_of(event), idempotency.key_of(event["headers"])
+    admission = api.admit(router, limiter(), tokens_wanted(request))
+    job = ask(request, caller=caller, source=Source.HTTP, wait_seconds=wait_seconds, key=key)
+    limiter().settle(caller, admission, job)
+    return job
 
 
 def ask(request: ChatRequest, *, caller: Caller, source: Source, wait_seconds: float, key: str | None = None) -> Job:

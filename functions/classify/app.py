@@ -1,34 +1,17 @@
 """POST /api/v1/classify: how prompts would be graded, and which models they would be sent to."""
 
-from functools import lru_cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from classify.grading import Grading
-from llm_router import api, bootstrap
-from llm_router.classification import Grader, LearnedClassifier, RuleClassifier
+from classify.wiring import grading, limiter
+from llm_router import api
 from llm_router.grading_responses import ClassifyManyResponse
 from llm_router.request_bodies import ClassifyRequest
-from llm_router.routing import Router
-from llm_router.settings import ClassifySettings, environment, on_lambda
+from llm_router.settings import environment, on_lambda
 
 app = api.create_api()
-
-
-@lru_cache
-def grading() -> Grading:
-    """Build the graders and the router once per environment."""
-    settings = ClassifySettings.from_env(environment())
-    return Grading(
-        {
-            Grader.RULES: RuleClassifier(),
-            Grader.LEARNED: LearnedClassifier(bootstrap.embedder(settings).embed, bias=settings.routing_bias),
-        },
-        Grader(settings.classifier),
-        Router.from_settings(settings, bootstrap.today()),
-    )
 
 
 @app.post("/api/v1/classify")
@@ -36,6 +19,7 @@ def classify() -> Response[str]:
     """Grade one prompt or several without answering them."""
     event = app.current_event.raw_event
     request, caller = api.parse_body(event, ClassifyRequest), api.caller_of(event)
+    api.admit(app, limiter())
     if request.message is not None:
         return api.respond(grading().grade(caller, request.message))
     results = tuple(grading().grade(caller, message) for message in request.messages or ())

@@ -3,7 +3,7 @@
 from typing import Final
 
 from llm_router.batch_bodies import AcceptedBatchResponse, BatchRequest, BatchResponse, ResultLine
-from status.operation import IDEMPOTENCY_KEY, Operation
+from status.operation import IDEMPOTENCY_KEY, LIMITED, Operation
 
 _BATCH_ID: Final = {
     "name": "batch_id",
@@ -49,11 +49,12 @@ BATCH_OPERATIONS: Final = (
         },
         parameters=(_KEY,),
         responses={202: (AcceptedBatchResponse,)},
-        errors=(400, 413, 415, 422, 409, 503),
+        errors=(400, 409, 413, 415, 422, 429, 503),
         meanings={
             202: "Taken in; `Location` says where it can be looked at.",
             409: "The idempotency key was used with another body.",
             422: "A field breaks its rule, or no line is a valid request.",
+            429: LIMITED,
             503: "Not all was taken in; the same idempotency key and body take in the rest.",
         },
     ),

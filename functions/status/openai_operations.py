@@ -8,13 +8,14 @@ from llm_router.openai_requests import ChatCompletionBody
 from llm_router.openai_response_objects import ResponseObject
 from llm_router.openai_response_requests import ResponseBody
 from status.openai_models import OpenAIModel, OpenAIModels
-from status.operation import IDEMPOTENCY_KEY, Operation
+from status.operation import IDEMPOTENCY_KEY, LIMITED, Operation
 
-_ERRORS: Final = (400, 404, 409, 413, 415, 502, 503, 504)
+_ERRORS: Final = (400, 404, 409, 413, 415, 429, 502, 503, 504)
 _MEANINGS: Final = {
     400: "The body is not JSON in UTF-8, or a parameter is unknown, breaks its rule or is not supported; `param` says.",
     404: "There is no such model.",
     409: "The idempotency key was used with another body, or another call cancelled the request.",
+    429: LIMITED,
     504: "The answer takes longer than the gateway waits. The same request again joins the same generation.",
 }
 

@@ -13,6 +13,8 @@ IDEMPOTENCY_KEY: Final = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 
+LIMITED: Final = "The key has used up what it may for now; `Retry-After` says when there is more."
+
 
 class Operation(Struct, frozen=True, kw_only=True):
     """One route as a reader sees it."""

@@ -19,7 +19,7 @@ from status.batch_operations import BATCH_OPERATIONS
 from status.catalogue import ModelsResponse
 from status.health import HealthResponse
 from status.openai_operations import OPENAI_OPERATIONS
-from status.operation import IDEMPOTENCY_KEY, Operation
+from status.operation import IDEMPOTENCY_KEY, LIMITED, Operation
 from status.report_parameters import BY, PERIOD
 
 _BODY_ERRORS: Final = (400, 413, 415, 422)
@@ -74,9 +74,10 @@ OPERATIONS: Final = (
         example=_EXAMPLE,
         parameters=(_PREFER, IDEMPOTENCY_KEY),
         responses={200: (ChatResponse,), 202: (PendingResponse,)},
-        errors=(*_BODY_ERRORS, 409, 502, 503, 504),
+        errors=(*_BODY_ERRORS, 409, 429, 502, 503, 504),
         meanings={
             200: "The answer.",
+            429: LIMITED,
             409: (
                 "The idempotency key was used with another body, a request of the conversation is on its way, or "
                 "another call cancelled the request."
@@ -111,8 +112,8 @@ OPERATIONS: Final = (
         body=ClassifyRequest,
         example=_EXAMPLE,
         responses={200: (ClassifyResponse, ClassifyManyResponse)},
-        errors=_BODY_ERRORS,
-        meanings={200: "The grade of `message`, or those of `messages` in their order."},
+        errors=(*_BODY_ERRORS, 429),
+        meanings={429: LIMITED, 200: "The grade of `message`, or those of `messages` in their order."},
     ),
     Operation(
         method="post",
@@ -121,8 +122,12 @@ OPERATIONS: Final = (
         body=CacheQuestion,
         example=_EXAMPLE,
         responses={200: (LookupResponse,)},
-        errors=(*_BODY_ERRORS, 409, 503),
-        meanings={409: "A request of the conversation is on its way.", 503: "The conversation could not be read."},
+        errors=(*_BODY_ERRORS, 409, 429, 503),
+        meanings={
+            409: "A request of the conversation is on its way.",
+            429: LIMITED,
+            503: "The conversation could not be read.",
+        },
     ),
     Operation(
         method="get",

@@ -10,7 +10,7 @@ from llm_router.batches import Batch
 from llm_router.settings import environment, on_lambda
 from submit_batch.results import PageRequest
 from submit_batch.states import accepted, owned
-from submit_batch.wiring import batches, described, read_files, results, submission
+from submit_batch.wiring import batches, described, limiter, read_files, results, submission
 
 JSON_LINES = ("application/jsonl", "application/x-ndjson")
 app = api.create_api()
@@ -27,6 +27,7 @@ def submit() -> Response[str]:
     event = app.current_event.raw_event
     as_lines = api.media_type(event, (api.JSON, *JSON_LINES)) != api.JSON
     key, caller = idempotency.key_of(event["headers"]), api.caller_of(event)
+    api.admit(app, limiter())
     batch, bad = submission().submit(api.body_bytes(event), as_lines=as_lines, caller=caller, key=key)
     return api.respond(accepted(described(batch), bad), 202, {"Location": f"/api/v1/batches/{batch.batch_id}"})
 

@@ -18,6 +18,7 @@ from llm_router.batches import Batch, new_batch_id
 from llm_router.input_files import InputOrder
 from llm_router.observability import failures_logged
 from llm_router.ports import BatchStore
+from llm_router.rate_limiting import RateLimiter
 from llm_router.settings import SubmitBatchSettings, environment
 from submit_batch.intake import Intake
 from submit_batch.reading import InputReader
@@ -51,6 +52,12 @@ def intake() -> Intake:
 def files() -> S3Files:
     """Return the files of batches."""
     return S3Files(bootstrap.s3())
+
+
+@lru_cache
+def limiter() -> RateLimiter:
+    """Build what counts the requests of keys, once per environment."""
+    return bootstrap.rate_limiter(settings().limit_table)
 
 
 @lru_cache

@@ -15,7 +15,7 @@ import analytics.wiring
 import authorize.app
 import cache_lookup.wiring
 import chat.wiring
-import classify.app
+import classify.wiring
 import infer.wiring
 import keys.wiring
 import notify.wiring
@@ -112,7 +112,9 @@ def forget() -> None:
         chat.wiring.pipeline,
         chat.wiring.settings,
         chat.wiring.keyed_requests,
+        chat.wiring.limiter,
         cache_lookup.wiring.settings,
+        cache_lookup.wiring.limiter,
         cache_lookup.wiring.inspector,
         cache_lookup.wiring.complaints,
         infer.wiring.settings,
@@ -130,11 +132,14 @@ def forget() -> None:
         status.wiring.parts,
         probe.app.parts,
         route_batch.wiring.prompts,
-        classify.app.grading,
+        classify.wiring.settings,
+        classify.wiring.limiter,
+        classify.wiring.grading,
         submit_batch.wiring.settings,
         submit_batch.wiring.batches,
         submit_batch.wiring.intake,
         submit_batch.wiring.files,
+        submit_batch.wiring.limiter,
         submit_batch.wiring.submission,
         submit_batch.wiring.results,
     ):

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -17,6 +17,7 @@ from llm_router.errors import InvalidRequestError, RouterError
 from llm_router.keys import ALL_TENANTS, Role, is_tenant
 from llm_router.models import Failure
 from llm_router.observability import logger
+from llm_router.rate_limiting import Admission, RateLimiter
 from llm_router.responses import ErrorBody, ErrorDetail, PendingResponse
 from llm_router.validation import parse_json
 
@@ -38,6 +39,7 @@ STATUS: Final[dict[type[RouterError], int]] = {
     errors.UnknownModelError: 422,
     errors.PromptTooLongError: 422,
     errors.ResponseFormatError: 422,
+    errors.RateLimitedError: 429,
     errors.ModelError: 502,
     errors.ModelNotFoundError: 503,
     errors.ModelUnavailableError: 503,
@@ -49,6 +51,9 @@ STATUS: Final[dict[type[RouterError], int]] = {
 
 _BY_CODE: Final = {kind.code: status for kind, status in STATUS.items()} | {jobs.CANCELLED: 409, jobs.SET_ASIDE: 503}
 _MEDIA_TYPE = re.compile(r"\s*(?P<type>[\w./+-]+)\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*", re.IGNORECASE)
+
+_LIMIT_HEADERS: Final = "limit_headers"
+"""Where a request keeps them until there is a response."""
 
 T = TypeVar("T")
 
@@ -64,8 +69,11 @@ def create_api() -> APIGatewayHttpResolver:
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return error_response(app, 500, "internal_error", "the router failed")
         response = error_response(app, status, error.code, str(error), field=getattr(error, "field", None))
+        response.headers.update(app.context.get(_LIMIT_HEADERS, {}))
         if retry_after_ms := getattr(error, "retry_after_ms", None):
             response.headers["Retry-After"] = str(-(-retry_after_ms // 1000))
+        elif status == HTTPStatus.TOO_MANY_REQUESTS:
+            response.headers["x-should-retry"] = "false"  # what is too large stays so, and OpenAI's clients would
         return response
 
     def on_no_route(_: NoRouteError) -> Response[str]:
@@ -76,6 +84,7 @@ def create_api() -> APIGatewayHttpResolver:
         logger().error("unexpected error", extra={"kind": type(error).__name__}, exc_info=error)
         return error_response(app, 500, "internal_error", "the router failed")
 
+    app.use([_show_limits])
     app.exception_handler(RouterError)(on_router_error)
     app.exception_handler(NoRouteError)(on_no_route)
     app.exception_handler(Exception)(on_unexpected)
@@ -123,6 +132,28 @@ def failure_response(app: BaseRouter, failure: Failure, request_id: str) -> Resp
     """Return why a request has no answer as an error."""
     status = _BY_CODE.get(failure.code, 502)
     return error_response(app, status, failure.code, failure.message, request_id=request_id)
+
+
+def admit(app: BaseRouter, limiter: RateLimiter, tokens: int = 0) -> Admission:
+    """Take a request, and the tokens it may need, of its caller's minute, and have the response tell what is left.
+
+    Raises:
+        RateLimitedError: there is not enough left.
+        UnauthorizedError: no authorizer has seen the request.
+    """
+    admission = limiter.admit(caller_of(app.current_event.raw_event), tokens)
+    app.context[_LIMIT_HEADERS] = admission.headers(limiter.clock())
+    if admission.refusal is not None:
+        raise admission.refusal
+    return admission
+
+
+def _show_limits(
+    app: APIGatewayHttpResolver, answer: Callable[[APIGatewayHttpResolver], Response[str]]
+) -> Response[str]:
+    response = answer(app)
+    response.headers.update(app.context.get(_LIMIT_HEADERS, {}))
+    return response
 
 
 def caller_of(event: Mapping[str, Any]) -> Caller:

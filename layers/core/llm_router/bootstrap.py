@@ -19,6 +19,7 @@ from llm_router.adapters.dynamodb_idempotency import DynamoIdempotencyStore
 from llm_router.adapters.dynamodb_job_reader import DynamoJobReader
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
 from llm_router.adapters.dynamodb_keys import DynamoKeyStore
+from llm_router.adapters.dynamodb_limits import DynamoLimitStore
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.dynamodb_usage import DynamoUsageStore
@@ -34,9 +35,10 @@ from llm_router.inference import InferenceRunner
 from llm_router.jobs import utc_day
 from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import Lane, new_request_id
-from llm_router.observability import count_degraded, logger
+from llm_router.observability import Metric, count, count_degraded, logger
 from llm_router.pipeline import Pipeline
 from llm_router.prices import price_book
+from llm_router.rate_limiting import RateLimiter
 from llm_router.remembering import RememberingEmbedder
 from llm_router.requests import Requests
 from llm_router.retrying import RetryingModel, RetryPolicy
@@ -255,6 +257,18 @@ def status_store(table: str) -> DynamoStatusStore:
 def key_store(table: str) -> DynamoKeyStore:
     """Return the key table."""
     return DynamoKeyStore(dynamodb(), table)
+
+
+def rate_limiter(limit_table: str) -> RateLimiter:
+    """Return what counts the requests of keys."""
+    return RateLimiter(
+        store=DynamoLimitStore(dynamodb(), limit_table), clock=now_ms, on_store_error=_request_not_counted
+    )
+
+
+def _request_not_counted(error: StoreError) -> None:
+    logger().warning("a request was not counted", exc_info=error)
+    count(Metric.LIMIT_UNCHECKED)
 
 
 def inference_runner(settings: InferSettings) -> InferenceRunner:

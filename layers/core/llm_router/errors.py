@@ -10,6 +10,7 @@ RouterError
 │   └── NotAcceptableError       the caller accepts none of the forms there are
 ├── UnauthorizedError            nobody knows who asks
 ├── ForbiddenError               the caller is known and may not do this
+├── RateLimitedError             the caller's key has used up what it may for now; names the limit
 ├── NotFoundError                the id is unknown, expired or somebody else's
 ├── ConflictError                another writer was there first, or the state forbids the change
 ├── ModelError                   the model gave no usable answer
@@ -95,6 +96,18 @@ class ForbiddenError(RouterError):
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+
+class RateLimitedError(RouterError):
+    """The caller's key has used up what it may for now."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, field: str, retry_after_ms: int | None = None) -> None:
+        """Name the limit, and say when to ask again; None where that would not help."""
+        super().__init__(message)
+        self.field = field
+        self.retry_after_ms = retry_after_ms
 
 
 class NotFoundError(RouterError):

@@ -23,6 +23,7 @@ class Metric(StrEnum):
     BOX_UNREACHABLE = "BoxUnreachable"
     PRELOAD_FAILED = "PreloadFailed"
     FEEDBACK = "Feedback"
+    LIMIT_UNCHECKED = "LimitUnchecked"
     ROLLUP_DRIFT = "RollupDrift"
 
 

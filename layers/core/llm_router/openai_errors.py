@@ -44,6 +44,8 @@ class OpenAIErrorBody(Struct, frozen=True):
 
 def openai_error(status: int, code: str, message: str, field: str | None) -> tuple[int, OpenAIErrorBody]:
     """Return status and body for what the router's own interface would answer with these."""
+    if code == errors.RateLimitedError.code:
+        return _of_limit(message, field)
     if code == errors.PromptTooLongError.code:
         field = "messages"
     elif field is not None:
@@ -53,7 +55,10 @@ def openai_error(status: int, code: str, message: str, field: str | None) -> tup
     return status, OpenAIErrorBody(OpenAIErrorDetail(message=message, type=_type(status), param=param, code=code))
 
 
+def _of_limit(message: str, limit: str | None) -> tuple[int, OpenAIErrorBody]:
+    kind = "tokens" if limit == "tokens_per_minute" else "requests"
+    return 429, OpenAIErrorBody(OpenAIErrorDetail(message=message, type=kind, param=None, code="rate_limit_exceeded"))
+
+
 def _type(status: int) -> str:
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return "rate_limit_error"
     return "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"

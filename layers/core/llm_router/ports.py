@@ -11,7 +11,8 @@ from llm_router.classification import Classification
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
 from llm_router.input_files import InputFile
-from llm_router.keys import ApiKey, KeyRecord
+from llm_router.keys import ApiKey, KeyRecord, Limits
+from llm_router.limits import Minute
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, Lane, ModelCall
 from llm_router.usage import Rollup, RowKey, UsageEvent, UsageRecord
 
@@ -447,3 +448,17 @@ class KeyStore(Protocol):
         Returns:
             False when nothing was written, because another writer was there first.
         """
+
+
+class LimitStore(Protocol):
+    """Counts what keys take. Every method raises StoreError when the store fails."""
+
+    def take(self, key_id: str, limits: Limits, tokens: int, now_ms: int) -> tuple[bool, Minute]:
+        """Take one request and some tokens of a key's minute, or nothing where either exceeds its limit.
+
+        Returns:
+            Whether they were taken, and the minute as it is now.
+        """
+
+    def settle(self, key_id: str, ends_at_ms: int, tokens: int) -> None:
+        """Add tokens, or fewer than none, to what was taken in the minute with this end; nothing once it is over."""

@@ -227,11 +227,14 @@ class ChatSettings(PipelineSettings, CloudSettings, InferSettings):
 
     inference_mode: Literal["queue", "inline"] = "queue"
     inference_queue_url: HttpUrl
+    limit_table: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifySettings(GradingSettings):
     """Settings of `classify`."""
+
+    limit_table: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +244,7 @@ class CacheLookupSettings(GradingSettings, CacheSettings):
     job_table: str
     usage_table: str
     rollup_table: str
+    limit_table: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +253,7 @@ class SubmitBatchSettings(Settings):
 
     job_table: str
     rollup_table: str
+    limit_table: str
     batch_queue_url: HttpUrl
     """Where lines are sent to be routed."""
     batch_input_queue_url: HttpUrl
