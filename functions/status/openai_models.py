@@ -32,21 +32,21 @@ class OpenAIModels(Struct, frozen=True, kw_only=True):
 
 
 def listed(router: Router) -> OpenAIModels:
-    """Return `auto`, the tiers, and the configured models, each once."""
+    """Return `auto`, the tiers, and the configured models that the router's caller may have, each once."""
     aliases = [OpenAIModel(id=name, owned_by=_ROUTERS) for name in _ALIASES]
-    return OpenAIModels(data=(*aliases, *(_configured(model) for model in router.known)))
+    return OpenAIModels(data=(*aliases, *(_configured(each) for each in router.known if router.allows(each))))
 
 
 def found(router: Router, name: str) -> OpenAIModel:
     """Return the one that a name means, with its provider or without.
 
     Raises:
-        UnknownModelError: there is none.
+        UnknownModelError: there is none that the caller may have.
     """
     if name in _ALIASES:
         return OpenAIModel(id=name, owned_by=_ROUTERS)
     model = router.named(name)
-    if model is None:
+    if model is None or not router.allows(model):
         raise UnknownModelError("is not configured", field="model")
     return _configured(model)
 

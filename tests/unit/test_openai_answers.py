@@ -217,3 +217,13 @@ def test_models() -> None:
     assert found(router, "auto") in listed(router).data
     with pytest.raises(UnknownModelError):
         found(router, "gpt-4")
+
+
+def test_models_of_a_key() -> None:
+    """A key that may have some models only sees those, and no others by their names."""
+    router = Router({Complexity.SIMPLE: TINY}, fallback="ollama/phi3").limited_to(("phi3",))
+
+    assert ["ollama/phi3"] == [each.id for each in listed(router).data if each.owned_by != "router"]
+    assert "ollama/phi3" == found(router, "phi3").id
+    with pytest.raises(UnknownModelError):
+        found(router, TINY)
