@@ -112,6 +112,9 @@ class Scheduler(Struct, frozen=True, kw_only=True):
 
     def _better(self, job: Job, seen: Container[str], left_ms: int) -> str | None:
         """Return whom to run before a job; None when that saves no load."""
+        # A line that nobody waits in is long, and reading it takes longer than asking the box.
+        if job.lane is Lane.BATCH and self.box.state().is_resident(job.model):
+            return None
         line = self.jobs.line(limit=LOOKED_AT, lane=job.lane)
         waiting = [each for each in line if each.started_at_ms is None and each.job_id not in seen]
         if all(same_model(each.model, job.model) for each in waiting):

@@ -17,6 +17,9 @@ from llm_router.ports import Clock, JobStore
 LOOKED_AT: Final = 50
 """How many of the oldest jobs of a line are looked at."""
 
+_OLDEST: Final = 10
+"""How many of a long line are looked at for one that is run; one further back is missed, and the box has two to do."""
+
 
 class Circuit(Protocol):
     """Whether the box may be asked, as `Breaker`."""
@@ -66,7 +69,7 @@ class SpareTime(Struct, frozen=True, kw_only=True):
             return False
         begun = (
             each.job_id
-            for each in self.jobs.line(limit=LOOKED_AT, lane=Lane.BATCH)
+            for each in self.jobs.line(limit=_OLDEST, lane=Lane.BATCH)
             if each.started_at_ms is not None and each.job_id != job.job_id
         )
         return not any(self._is_run(job_id) for job_id in begun)
