@@ -7,6 +7,7 @@
 # make train-classifier fit the learned grader anew on DATA=<folder>
 # make evaluate-routing  right and wrong grades, rules and learned, on DATA=<folder>, to OUT=<file.json>
 # make layers  build the layers for this machine, as the twin and the tests use them
+# make router  write .venv/bin/router, the command; run and test do so, too
 # make clean   remove what was built; the virtual environment in .venv stays
 # make lock    pin the newest allowed versions, with hashes
 
@@ -25,7 +26,7 @@ LAYER := --silent LOCAL=1 PYTHON=$(BIN)/python BUILD=$(BUILD)
 SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none $(BIN)/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types tests bench evaluate-cache train-verifier evaluate-routing train-classifier layers lock clean
+.PHONY: help run test lint types tests bench evaluate-cache train-verifier evaluate-routing train-classifier layers router lock clean
 
 help:
 	@sed -n '/^# /!q; s/^# //p' Makefile
@@ -61,7 +62,7 @@ evaluate-routing: layers
 train-classifier: layers
 	@PYTHONPATH=layers/core:. OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.evaluation.train_classifier --data '$(DATA)'
 
-layers: $(VENV)/.installed
+layers: $(VENV)/.installed router
 	@$(MAKE) $(LAYER) -C layers/deps build-DepsLayer ARTIFACTS_DIR=$(BUILD)/layers/DepsLayer
 	@$(MAKE) $(LAYER) -C layers/dashboard build-DashboardLayer ARTIFACTS_DIR=$(BUILD)/layers/DashboardLayer
 	@$(MAKE) $(LAYER) -C layers/embedding build-EmbeddingLayer ARTIFACTS_DIR=$(BUILD)/layers/EmbeddingLayer
@@ -72,6 +73,13 @@ $(VENV)/.installed: tests/requirements.txt
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python $(INSTALL) --requirement $<
 	@touch $@
+
+# The command is not installed as a package, which would need a build backend: -P keeps the caller's folder out of its imports.
+router: $(VENV)/bin/router
+
+$(VENV)/bin/router: $(VENV)/.installed Makefile
+	@printf '%s\n' '#!/bin/sh' 'PYTHONPATH="$(CURDIR)" exec "$(BIN)/python" -P -m infra.cli "$$@"' >$@
+	@chmod +x $@
 
 # uv resolves for every platform at once; it is needed here only.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header

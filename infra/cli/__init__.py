@@ -1,0 +1,1 @@
+"""The command `router`: the API from a shell. It knows the router through HTTP only."""
