@@ -17,11 +17,13 @@ from msgspec import Struct
 
 from llm_router.batches import Batch, LineError, PromptMessage, derived_job_id, line_job_id
 from llm_router.errors import ConflictError, ForbiddenError, InvalidRequestError, NotFoundError
-from llm_router.models import DEFAULT_TENANT, Job, Source
+from llm_router.jobs import leader_of
+from llm_router.models import DEFAULT_TENANT, Job, JobStatus, Source
 from llm_router.pipeline import Pipeline
 from llm_router.ports import BatchStore
 from llm_router.prompt import sha256_hex
 from llm_router.replies import Reply, check_reply_to
+from llm_router.requests import OVERDUE_MS
 from llm_router.validation import parse_json
 
 REFUSED: Final = "refused"
@@ -98,9 +100,20 @@ class Prompts(Struct, frozen=True, kw_only=True):
     def _again(self, job_id: str) -> Outcome:
         """Return what became of a message that came before; whoever took it may have died before it was sent on."""
         try:
-            return _outcome(self.pipeline.requests.revive(self.pipeline.jobs.get(job_id)))
+            job = self.pipeline.requests.revive(self.pipeline.jobs.get(job_id))
+            if self._is_orphan(job):
+                self.pipeline.dispatch(job_id)
+            return _outcome(job)
         except NotFoundError:  # what has its id is a refusal, or has expired
             return Outcome(what=REFUSED, job_id=job_id)
+
+    def _is_orphan(self, job: Job) -> bool:
+        """Whether a job waits for another that knows nothing of it: who stored it died before it joined."""
+        jobs = self.pipeline.jobs
+        if job.status is not JobStatus.QUEUED or self.pipeline.clock() - job.created_at_ms < OVERDUE_MS:
+            return False
+        leader = leader_of(jobs, job)
+        return leader.job_id != job.job_id and job.job_id not in jobs.followers(leader)
 
     def _tenant(self, message: Received, prompt: PromptMessage) -> str:
         """Return whose prompt it is.

@@ -14,7 +14,7 @@ from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import StoreError
 from llm_router.jobs import succeeded, usage_record
-from llm_router.models import CacheTier, JobStatus, Lane, Source
+from llm_router.models import CacheTier, Job, JobStatus, Lane, Source
 from llm_router.pipeline import Pipeline
 from llm_router.request_bodies import MAX_MESSAGE_CHARS
 from llm_router.requests import OVERDUE_MS
@@ -43,12 +43,25 @@ SENDER = "AROATRUSTED:nightly"
 REPLIES = "https://sqs.us-east-1.amazonaws.com/123456789012/replies-"
 
 
+class MortalJobStore(FakeJobStore):
+    """A job store that may die between its two writes."""
+
+    dies_before_joining = False
+
+    def open(self, job: Job) -> bool:
+        """Store a job, and perhaps no more."""
+        if self.dies_before_joining:
+            self._store(job)
+            raise StoreError("died")
+        return super().open(job)
+
+
 class World:
     """A router of messages, and what it sent on and put aside."""
 
     def __init__(self) -> None:
         self.clock = SettableClock()
-        self.jobs = FakeJobStore(self.clock)
+        self.jobs = MortalJobStore(self.clock)
         self.batches = FakeBatchStore(self.jobs, self.clock)
         self.batches.open(BATCH)
         self.cache = FakeCacheStore()
@@ -287,6 +300,31 @@ def test_crash_before_the_job_was_sent_on() -> None:
 
     assert JobStatus.QUEUED is stored.status
     assert [stored.job_id] == world.dispatched
+
+
+def test_crash_before_the_job_joined_another() -> None:
+    """A job that was stored, and that an equal one knows nothing of, is dispatched when its message comes again."""
+    world = World()
+    world.line(1)
+    world.jobs.dies_before_joining = True
+    with pytest.raises(StoreError):
+        world.line(2)
+    world.jobs.dies_before_joining = False
+    world.clock.advance(OVERDUE_MS)
+    world.line(2)
+
+    assert {line_job_id(BATCH.batch_id, 1), line_job_id(BATCH.batch_id, 2)} == set(world.dispatched)
+
+
+def test_job_that_joined_another() -> None:
+    """A job that joined an equal one is not dispatched when its message comes again, however late."""
+    world = World()
+    world.line(1)
+    world.line(2)
+    world.clock.advance(OVERDUE_MS)
+    world.line(2)
+
+    assert {line_job_id(BATCH.batch_id, 1)} == set(world.dispatched)
 
 
 @pytest.mark.parametrize("broken", ["open", "get"])
