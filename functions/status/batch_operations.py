@@ -16,7 +16,7 @@ _AFTER: Final = {
     "name": "after",
     "in": "query",
     "description": "The last line that is known already.",
-    "schema": {"type": "integer", "minimum": 0, "default": 0},
+    "schema": {"type": "integer", "minimum": 0, "maximum": 999_999, "default": 0},
 }
 _LIMIT: Final = {
     "name": "limit",
@@ -47,6 +47,7 @@ BATCH_OPERATIONS: Final = (
                 {"custom_id": "b", "message": "What is a heap?"},
             ]
         },
+        body_text_types=("application/jsonl", "application/x-ndjson"),
         parameters=(_KEY,),
         responses={202: (AcceptedBatchResponse,)},
         errors=(400, 409, 413, 415, 422, 429, 503),

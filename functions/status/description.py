@@ -35,6 +35,9 @@ _JSON: Final = "application/json"
 _FIRST_ERROR: Final = 400
 _KEY: Final = {"type": "http", "scheme": "bearer", "description": "An API key: `llmr_` and 43 characters."}
 _REF: Final = "#/components/schemas/{name}"
+_STRING: Final = {"schema": {"type": "string"}}
+_TEXT: Final = {"text/event-stream": dict[str, Any]()}
+"""Of a stream, OpenAPI 3.1 cannot say whether a schema is that of the whole or of an event."""
 
 
 @lru_cache
@@ -97,7 +100,7 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     if operation.is_open:
         described["security"] = []
     if operation.body is not None:
-        content = _content([schemas[str(operation.body)]])
+        content = _content([schemas[str(operation.body)]], _JSON, *operation.body_text_types)
         content["content"][_JSON]["example"] = operation.example
         described["requestBody"] = {"required": True} | content
     return described
@@ -107,4 +110,4 @@ def _content(schemas: Sequence[dict[str, Any]], media_type: str = _JSON, *text_t
     if not schemas:
         return {}
     schema = schemas[0] if len(schemas) == 1 else {"oneOf": list(schemas)}
-    return {"content": {media_type: {"schema": schema}} | {text: {"schema": {"type": "string"}} for text in text_types}}
+    return {"content": {media_type: {"schema": schema}} | {text: _TEXT.get(text, _STRING) for text in text_types}}

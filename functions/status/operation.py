@@ -25,6 +25,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     body: type | None = None
     example: dict[str, Any] | None = None
     """A body to try."""
+    body_text_types: tuple[str, ...] = ()
+    """In which a caller can send the same as text."""
     parameters: tuple[dict[str, Any], ...] = ()
     responses: dict[int, tuple[Any, ...]]
     """By status; several where the body depends on how far a request has come, and none where there is no body."""

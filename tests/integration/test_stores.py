@@ -268,6 +268,17 @@ def test_prompts_are_sent(cloud: Cloud) -> None:
     assert sorted(messages, key=repr) == sorted(received, key=repr)
 
 
+def test_prompts_that_sqs_has_no_characters_for(cloud: Cloud) -> None:
+    """The two characters of Unicode that SQS refuses go as JSON's escapes of them, or their batch would go nowhere."""
+    url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]
+    message = PromptMessage(message="\ufffe\uffff\0")
+    SqsPromptQueue(cloud.sqs, url)([message])
+    (received,) = cloud.sqs.receive_message(QueueUrl=url)["Messages"]
+
+    assert received["Body"].isascii()
+    assert message == msgspec.json.decode(received["Body"], type=PromptMessage)
+
+
 def test_prompts_that_are_refused(cloud: Cloud) -> None:
     """Who sends prompts hears when the queue is not there, or does not take one of them."""
     url = cloud.environment("ChatFunction")["INFERENCE_QUEUE_URL"]

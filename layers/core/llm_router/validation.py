@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from llm_router.errors import InvalidRequestError, MalformedBodyError, RequestTooLargeError
+from llm_router.strict_json import refuse_ambiguous
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 
@@ -45,17 +46,19 @@ def parse_json(body: bytes, kind: type[T], *, max_bytes: int = MAX_BODY_BYTES) -
 
     Raises:
         RequestTooLargeError: it has more than `max_bytes`.
-        MalformedBodyError: it is not JSON in UTF-8.
+        MalformedBodyError: it is not JSON in UTF-8, too deep, or has a key twice, which the error names.
         InvalidRequestError: a field breaks its rule; the error names it.
     """
     if len(body) > max_bytes:
         raise RequestTooLargeError(f"must not have more than {max_bytes:,} bytes", field="body")
     try:
-        return msgspec.json.decode(body, type=kind)
+        parsed = msgspec.json.decode(body, type=kind)
+        refuse_ambiguous(body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error), kind) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBodyError("must be JSON in UTF-8", field="body") from error
+    return parsed
 
 
 def converted(document: object, kind: type[T]) -> T:
@@ -140,7 +143,7 @@ _BOUND: Final = r"(?P<relation>[<>]=?) (?P<bound>-?\d+(?:\.\d+)?)"
 _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
     (re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<given>[^`]+)`"), _type),
     (re.compile(r"Invalid enum value .*", re.DOTALL), lambda _: "is not one of the values it may have"),
-    (re.compile(r"Number out of range"), lambda _: "is a number out of range"),
+    (re.compile(r"(?:Number|Integer value) out of range"), lambda _: "is a number out of range"),
     (re.compile(rf"Expected `str` of length {_BOUND}"), _length),
     (re.compile(rf"Expected `array` of length {_BOUND}"), _items),
     (re.compile(rf"Expected `object` of length {_BOUND}"), _fields),

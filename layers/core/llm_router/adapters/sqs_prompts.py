@@ -36,7 +36,7 @@ class SqsPromptQueue:
         Raises:
             StoreError: the queue did not take all of them; some may be in it.
         """
-        parts = _parts([msgspec.json.encode(message) for message in messages])
+        parts = _parts([_body(message) for message in messages])
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
             for _ in pool.map(self._send, parts):
                 pass
@@ -91,9 +91,14 @@ def send_reply_to(client: "SQSClient", queue_url: str, reply: Reply) -> None:
         StoreError: the queue did not take it, or is not there.
     """
     try:
-        client.send_message(QueueUrl=queue_url, MessageBody=msgspec.json.encode(reply).decode())
+        client.send_message(QueueUrl=queue_url, MessageBody=_body(reply).decode())
     except (ClientError, BotoCoreError) as error:
         raise StoreError("sending a reply failed") from error
+
+
+def _body(said: PromptMessage | Reply) -> bytes:
+    """Return a message as JSON without the two characters that SQS refuses."""
+    return msgspec.json.encode(said).replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
 
 
 def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
