@@ -95,8 +95,9 @@ class ResultsRouter(ScriptedRouter):
         self.requests.append(request)
         if not request.url.path.endswith("/results"):
             return httpx.Response(200, json=self.state | {"lines": len(self.lines)})
-        after, limit = (int(request.url.params[name]) for name in ("after", "limit"))
-        last = min(after + min(limit, self.page_lines), self.finished)
+        query = request.url.params
+        after, limit = int(query["after"]), int(query.get("limit", self.page_lines))
+        last = min(after + limit, len(self.lines) if "unfinished" in query else self.finished)
         headers = {} if last >= len(self.lines) else {"Link": f'<{request.url.path}?after={last}>; rel="next"'}
         return httpx.Response(200, content=b"".join(self.lines[after:last]), headers=headers)
 

@@ -102,6 +102,12 @@ class ResultsPage(Struct, frozen=True):
     """Whether no line follows."""
 
 
+class FullyLoaded(Struct, frozen=True):
+    """What a period cost in all."""
+
+    total_nano_usd: int | None
+
+
 class Summary(Struct, frozen=True, kw_only=True):
     """The figures of a period."""
 
@@ -119,6 +125,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     net_savings_nano_usd: int | None
     latency_p50_ms: int | None
     latency_p95_ms: int | None
+    fully_loaded: FullyLoaded
 
 
 class CostRow(Struct, frozen=True, kw_only=True):

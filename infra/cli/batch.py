@@ -132,7 +132,8 @@ def _read(source: str) -> bytes:
 def _fetch(session: Session, batch_id: str, output: Path | None, *, wait: bool) -> None:
     """Write the results down, and say with the exit code whether all lines have answers."""
     session.client.batch(batch_id)  # an unknown one is refused before a file is made
-    with _sink(session, batch_id, output) as sink, session.screen.following() as tell:
+    following = session.screen.following(beside_data=output is None)
+    with _sink(session, batch_id, output) as sink, following as tell:
         while not _drain(session, batch_id, sink):
             state = session.client.batch(batch_id).shown
             if state.is_final:  # its last lines may have ended since, and of a cancelled one some were never read

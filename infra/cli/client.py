@@ -52,13 +52,13 @@ class RouterClient:
         """Have nothing more of a batch begun."""
         return self._json(BatchState, "DELETE", _batch(batch_id))
 
-    def results(self, batch_id: str, *, after: int, limit: int = 1000) -> ResultsPage:
+    def results(self, batch_id: str, *, after: int) -> ResultsPage:
         """Return the results of the lines after a line, up to the first that is not finished, or a page full."""
-        query: Query = {"after": after, "limit": limit}
-        response = self._send("GET", f"{_batch(batch_id)}/results", params=query)
-        if response.content and not response.content.endswith(b"\n"):
-            raise UnreachableError("the answer is no page of results; is the address a router's?")
-        return ResultsPage(response.content, not _NEXT.search(response.headers.get("Link", "")))
+        return self._results(batch_id, {"after": after})
+
+    def result(self, batch_id: str, line: int) -> bytes:
+        """Return what is known of one line, finished or not; nothing of a line that there is not."""
+        return self._results(batch_id, {"after": line - 1, "limit": 1, "unfinished": "true"}).body
 
     def summary(self, period: Query) -> Reply[Summary]:
         """Return the figures of a period."""
@@ -89,6 +89,12 @@ class RouterClient:
     def revoke_key(self, key_id: str) -> Reply[Key]:
         """Let a key work no more."""
         return self._json(Key, "DELETE", _key(key_id))
+
+    def _results(self, batch_id: str, query: Query) -> ResultsPage:
+        response = self._send("GET", f"{_batch(batch_id)}/results", params=query)
+        if response.content and not response.content.endswith(b"\n"):
+            raise UnreachableError("the answer is no page of results; is the address a router's?")
+        return ResultsPage(response.content, not _NEXT.search(response.headers.get("Link", "")))
 
     def _json(self, kind: type[T], method: str, path: str, **how: Any) -> Reply[T]:
         response = self._send(method, path, **how)

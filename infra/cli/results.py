@@ -70,9 +70,7 @@ def results_file(path: Path, client: RouterClient, batch_id: str) -> Iterator[Re
     Raises:
         WrongUseError: it is not a file of this batch's results, or another command writes it; it is left as it is.
     """
-    if path.exists() and not path.is_file():
-        raise WrongUseError(f"{path} is no ordinary file; leave --output out for the standard output")
-    with path.open("a+b", buffering=0) as file:
+    with _opened(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -88,6 +86,15 @@ def results_file(path: Path, client: RouterClient, batch_id: str) -> Iterator[Re
             raise WrongUseError(f"{path} is not a file of results of {batch_id}; it was left as it is")
         file.truncate(file.seek(0, os.SEEK_END) - len(torn))
         yield results
+
+
+def _opened(path: Path) -> io.FileIO:
+    if path.exists() and not path.is_file():
+        raise WrongUseError(f"{path} is no ordinary file; leave --output out for the standard output")
+    try:
+        return path.open("a+b", buffering=0)
+    except OSError as error:
+        raise WrongUseError(f"{path}: {error.strerror}") from error
 
 
 def _read(path: Path, results: Results) -> bytes:
@@ -115,9 +122,9 @@ def _head(raw: bytes) -> ResultHead:
 def _is_of(results: Results, torn: bytes, client: RouterClient, batch_id: str) -> bool:
     """Whether what a file has is what the router says: its last whole line, or else the beginning of the first one."""
     if results.last is not None:
-        page = client.results(batch_id, after=results.lines - 1, limit=1).body
-        return bool(page) and _head(page).request_id == results.last.request_id
-    return not torn or client.results(batch_id, after=0, limit=1).body.startswith(torn)
+        known = client.result(batch_id, results.lines)
+        return bool(known) and _head(known).request_id == results.last.request_id
+    return not torn or client.result(batch_id, 1).startswith(torn)
 
 
 def _write_all(file: io.FileIO, page: bytes) -> None:

@@ -52,9 +52,13 @@ class Screen:
             yield lambda text: status.update(Text(text))
 
     @contextmanager
-    def following(self) -> Iterator[Callable[[BatchState], None]]:
-        """Show how far a batch has come; what it yields is told each time."""
-        if not self._talk.is_terminal:
+    def following(self, *, beside_data: bool = False) -> Iterator[Callable[[BatchState], None]]:
+        """Show how far a batch has come; what it yields is told each time.
+
+        Args:
+            beside_data: Whether data is written meanwhile, which on one terminal would run into a bar.
+        """
+        if not self._talk.is_terminal or (beside_data and self._out.isatty()):
             tell = _once_each(self.say)
             yield lambda state: tell(batch_line(state))
             return

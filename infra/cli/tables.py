@@ -99,6 +99,7 @@ def report_table(summary: Summary, costs: Costs) -> Group:
         ("cost", f"{usd(summary.actual_nano_usd)} USD"),
         (f"on {summary.baseline_model}", f"{usd(summary.baseline_nano_usd)} USD"),
         ("net savings", f"{usd(summary.net_savings_nano_usd)} USD"),
+        ("fully loaded cost", f"{usd(summary.fully_loaded.total_nano_usd)} USD"),
         ("latency", f"{_ms(summary.latency_p50_ms)} at the median, {_ms(summary.latency_p95_ms)} at p95"),
     )
     table = Table(title="by model, in USD", **_PLAIN)

@@ -1,3 +1,4 @@
+import errno
 import io
 import sys
 from pathlib import Path
@@ -59,6 +60,26 @@ def test_question_that_is_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
     assert [2, 2] == [Shell(router)("chat"), Shell(router)("chat", "\udcff")]
     assert "not UTF-8" in capsys.readouterr().err
+
+
+def test_nothing_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a question at a terminal, nothing is waited for."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+
+    assert [2, 2] == [Shell(ScriptedRouter())("chat"), Shell(ScriptedRouter())("batch", "submit", "-")]
+
+
+def test_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    """Trouble of this machine is exit code 1, and said in its words."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    assert 1 == Shell(ScriptedRouter().on(CHAT, full))(*ASKED)
+    assert "No space left" in capsys.readouterr().err
 
 
 def test_slow_answer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,6 +153,14 @@ def test_status_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{shown.text}\n" == capsys.readouterr().out
 
 
+def test_input_that_broke_off(lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A batch that is handed over and can never be read to its end says so."""
+    broken = STATE | {"status": "failed", "input_error": "the file changed", "errors": []}
+    Shell(ScriptedRouter().on(SUBMIT, httpx.Response(202, json=broken)))("batch", "submit", str(lines))
+
+    assert "failed: 3 answered, the file changed\n" in capsys.readouterr().err
+
+
 def test_cancel(capsys: pytest.CaptureFixture[str]) -> None:
     """A batch that is told to end shows where it stands."""
     assert 0 == Shell(ScriptedRouter().on(CANCEL, state(status="cancelling")))("batch", "cancel", BATCH_ID)
@@ -193,6 +201,17 @@ def test_unfinished_results(tmp_path: Path) -> None:
     second = Shell(router)("batch", "results", BATCH_ID, "--output", str(out)), out.read_bytes()
 
     assert ((5, b"".join(LINES[:3])), (0, WHOLE)) == (first, second)
+
+
+def test_line_that_is_answered_anew(tmp_path: Path) -> None:
+    """A line that was there and is not finished any more, because an operator redrives it, is no reason to refuse."""
+    out = tmp_path / "out"
+    out.write_bytes(LINES[0] + LINES[1] + b"{")
+    router = ResultsRouter(LINES, finished=1)
+    router.state = STATE | {"status": "in_progress", "pending": 6}
+    code = Shell(router)("batch", "results", BATCH_ID, "--output", str(out))
+
+    assert (5, LINES[0] + LINES[1]) == (code, out.read_bytes())
 
 
 def test_batch_whose_input_was_never_read(tmp_path: Path) -> None:
@@ -272,9 +291,10 @@ def test_other_files(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "is not a file of results" in capsys.readouterr().err
 
 
-def test_no_ordinary_file() -> None:
-    """A device is no file to go on with."""
-    assert 2 == Shell(ResultsRouter(LINES))("batch", "results", BATCH_ID, "--output", "/dev/null")
+@pytest.mark.parametrize("path", ["/dev/null", "/nowhere/results.jsonl"])
+def test_no_ordinary_file(path: str) -> None:
+    """A device is no file to go on with, and a folder that is not there can hold none."""
+    assert 2 == Shell(ResultsRouter(LINES))("batch", "results", BATCH_ID, "--output", path)
 
 
 def test_two_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

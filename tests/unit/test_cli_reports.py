@@ -32,6 +32,7 @@ SUMMARY: dict[str, Any] = {
     "net_savings_nano_usd": -5,
     "latency_p50_ms": None,
     "latency_p95_ms": 1_234,
+    "fully_loaded": {"total_nano_usd": 7, "region": "us-east-1"},
     "new_field": [],
 }
 COSTS = {"rows": [ROW], "totals": ROW | {"name": "total", "baseline_nano_usd": None}}
@@ -64,6 +65,7 @@ def test_table(reports: ScriptedRouter, capsys: pytest.CaptureFixture[str]) -> N
 
     assert "2026-11-01 to 2026-11-02 (UTC), tenant acme" in out
     assert "net savings -0.000000005 USD" in out
+    assert "fully loaded cost 0.000000007 USD" in out
     assert "latency unknown at the median, 1,234 ms at p95" in out
     assert "ollama/[b] 12 5 210+627 0.001751146 0.043920000 0.042168854" in out
     assert "total 12 5 210+627 0.001751146 unknown 0.042168854" in out
