@@ -17,6 +17,9 @@ from llm_router.openai_responses import request_id_of_response, response_of
 from llm_router.request_bodies import MAX_WAIT_SECONDS
 from llm_router.responses import pending
 
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+"""With the charset, which such a stream needs not, since some clients take any text without one for ISO 8859-1."""
+
 router = Router()  # type: ignore[no-untyped-call]  # Powertools left it without annotations
 _NOT_YET: Final = (
     "The answer takes longer than the gateway lets a caller wait. Ask again, and the same generation answers; "
@@ -33,7 +36,7 @@ def complete() -> Response[str]:
         return _without_answer(job)
     if asked.is_streamed:
         events = event_stream(job, job.answer, includes_usage=asked.includes_usage)
-        return Response(200, "text/event-stream", events, headers=dict(facts(job)))
+        return Response(200, EVENT_STREAM, events, headers=dict(facts(job)))
     return api.respond(completion_of(job, job.answer), headers=facts(job))
 
 

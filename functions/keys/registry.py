@@ -5,9 +5,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from llm_router.errors import ConflictError
+from llm_router.errors import ConflictError, NotFoundError
 from llm_router.key_bodies import KeyResponse, KeysResponse, NewKeyRequest, SecretResponse
-from llm_router.keys import ApiKey, KeyRecord, hash_of, hint_of, new_key_id, new_secret, record_of
+from llm_router.keys import ApiKey, KeyRecord, hash_of, hint_of, is_key_id, new_key_id, new_secret, record_of
 from llm_router.ports import Clock, KeyStore
 
 _ATTEMPTS: Final = 4
@@ -47,7 +47,7 @@ class KeyRegistry(Struct, frozen=True):
             ConflictError: it does not work any more, or somebody else changed it at the same time.
         """
         now_ms, secret = self.clock(), new_secret()
-        before = self.store.get(key_id)
+        before = self._record(key_id)
         if not before.key.is_valid(now_ms):
             raise ConflictError("a key that was revoked or has expired gets no other secret", field="key_id")
         record = replace(
@@ -68,7 +68,7 @@ class KeyRegistry(Struct, frozen=True):
             ConflictError: others changed it all the time.
         """
         for _ in range(_ATTEMPTS):
-            before, now_ms = self.store.get(key_id), self.clock()
+            before, now_ms = self._record(key_id), self.clock()
             if before.key.revoked_at_ms is not None:
                 return KeyResponse.of(before, now_ms)
             record = replace(
@@ -87,6 +87,11 @@ class KeyRegistry(Struct, frozen=True):
         """Return all keys, those that do not work any more included."""
         now_ms = self.clock()
         return KeysResponse(keys=tuple(KeyResponse.of(record, now_ms) for record in self.store.records()))
+
+    def _record(self, key_id: str) -> KeyRecord:
+        if not is_key_id(key_id):  # what is no id may be more than the table takes for one
+            raise NotFoundError("no such key")
+        return self.store.get(key_id)
 
     def _written(self, record: KeyRecord, before: KeyRecord | None, secret: str) -> SecretResponse:
         if not self.store.write(record, before):

@@ -302,7 +302,7 @@ def test_raw_stream(router: Any) -> None:
     )
     *events, end, nothing = response.text.split("\n\n")
 
-    assert (200, "text/event-stream") == (response.status_code, response.headers["content-type"])
+    assert (200, "text/event-stream; charset=utf-8") == (response.status_code, response.headers["content-type"])
     assert all(event.startswith('data: {"id":"chatcmpl-') for event in events)
     assert ("data: [DONE]", "") == (end, nothing)
 

@@ -43,7 +43,7 @@ def test_completion(deploy: Deploy) -> None:
         whole["headers"]["Content-Type"],
         whole["headers"]["x-router-cache"],
     )
-    assert (200, "text/event-stream", "exact") == (
+    assert (200, "text/event-stream; charset=utf-8", "exact") == (
         streamed["statusCode"],
         streamed["headers"]["Content-Type"],
         streamed["headers"]["x-router-cache"],

@@ -452,9 +452,17 @@ def test_tenant_and_role_of_a_token() -> None:
 
 
 @pytest.mark.parametrize(
-    "claims", [{}, {"tenant": "all"}, {"tenant": "a#b"}, {"tenant": ""}, {"tenant": "acme", "role": "root"}]
+    "claims",
+    [
+        {},
+        {"tenant": "all"},
+        {"tenant": "a#b"},
+        {"tenant": ""},
+        {"tenant": "acme", "role": "root"},
+        {"tenant": "acme", "role": ["admin"]},
+    ],
 )
-def test_token_without_a_tenant(claims: dict[str, str]) -> None:
+def test_token_without_a_tenant(claims: dict[str, Any]) -> None:
     """A token that names no tenant, or a role that there is not, lets its holder do nothing."""
     with pytest.raises(ForbiddenError, match="the token's claim"):
         tenant_of(seen_by(jwt={"claims": claims}))

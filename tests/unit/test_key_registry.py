@@ -141,6 +141,18 @@ class Interrupted(FakeKeyStore):
         return super().write(record, before)
 
 
+@pytest.mark.parametrize("key_id", ["", "k" * 3000, "key_5F0C2BA91D3E", "key_5f0c2ba91d3e\n", "key_5f0c2ba91d3e0"])
+def test_what_is_no_key_id(key_id: str) -> None:
+    """What no key can be called is not even looked for: the table takes no key of more than 2,048 bytes."""
+    store = FakeKeyStore()
+    store.broken = True
+    registry = KeyRegistry(store, SettableClock())
+    with pytest.raises(NotFoundError):
+        registry.rotate(key_id, 0)
+    with pytest.raises(NotFoundError):
+        registry.revoke(key_id)
+
+
 def test_revoking_wins() -> None:
     """To revoke is tried again where others were quicker, and says so where they always are."""
     registry = KeyRegistry(Interrupted(3), SettableClock())

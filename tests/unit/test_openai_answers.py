@@ -20,6 +20,7 @@ from tests.builders import TINY, make_answer, make_job
 from tests.fakes import NOW_MS
 
 JOB_ID = "req_0f8fad5bd9cb469fa16570867728950e"
+COMPLETIONS = "/v1/chat/completions"
 
 
 def answered(**fields: Any) -> Job:
@@ -163,15 +164,22 @@ def test_response_id() -> None:
 )
 def test_error(status: int, code: str, field: str | None, shown: tuple[int, str, str, str | None]) -> None:
     """Errors have the status, kind, code and parameter that OpenAI's clients look at."""
-    found_status, body = openai_error(status, code, "is odd", field)
+    found_status, body = openai_error(COMPLETIONS, status, code, "is odd", field)
 
     assert shown == (found_status, body.error.type, body.error.code, body.error.param)
+
+
+@pytest.mark.parametrize(("code", "field"), [("prompt_too_long", None), ("request_too_large", "message")])
+def test_error_of_a_response_names_its_input(code: str, field: str | None) -> None:
+    """What is `messages` in chat completions is `input` in responses."""
+    assert "input" == openai_error("/v1/responses", 422, code, "is odd", field)[1].error.param
 
 
 def test_error_names_its_parameter() -> None:
     """The sentence can be read without the parameter beside it."""
     told = [
-        openai_error(422, "invalid_request", "must be odd", field)[1].error.message for field in ("seed", "body", None)
+        openai_error(COMPLETIONS, 422, "invalid_request", "must be odd", field)[1].error.message
+        for field in ("seed", "body", None)
     ]
 
     assert ["`seed` must be odd", "The body must be odd", "must be odd"] == told

@@ -13,6 +13,7 @@ from llm_router.openai_requests import ChatCompletionBody, parse_chat_completion
 from llm_router.openai_response_requests import ResponseBody, parse_response
 from llm_router.request_bodies import MAX_MESSAGE_CHARS, ChatRequest
 from llm_router.sampling import ResponseFormat
+from llm_router.validation import parse_json
 
 ASKED = [{"role": "user", "content": "What is Python?"}]
 
@@ -243,6 +244,16 @@ def test_schema_without_measure(schema: dict[str, Any]) -> None:
     format_ = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
 
     assert "response_format.json_schema.schema" == refusal(response_format=format_)[1]
+
+
+def test_bottomless_schema() -> None:
+    """A schema as deep as JSON can just be read is refused like any other, wherever the reading gives up."""
+    for depth in range(900, 1000):
+        schema = '{"a":' * depth + "1" + "}" * depth
+        form = f'{{"type": "json_schema", "json_schema": {{"name": "a", "schema": {schema}}}}}'
+        body = f'{{"model": "auto", "messages": [{{"role": "user", "content": "a"}}], "response_format": {form}}}'
+        with pytest.raises(RouterError):
+            parse_chat_completion(parse_json(body.encode(), dict[str, Any]))
 
 
 def test_deepest_schema() -> None:

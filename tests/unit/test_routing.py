@@ -1,7 +1,7 @@
 import pytest
 
 from llm_router.classification import Complexity
-from llm_router.errors import ConfigError, ForbiddenError, InvalidRequestError
+from llm_router.errors import ConfigError, ForbiddenError, InvalidRequestError, UnknownModelError
 from llm_router.routing import Route, Router
 from llm_router.settings import RoutingSettings
 from tests.fakes import TODAY
@@ -62,6 +62,8 @@ def test_unknown_forced_model() -> None:
 
     assert "force_model" == caught.value.field
     assert "must be one of ollama/large, ollama/middle, ollama/small" == str(caught.value)
+    with pytest.raises(UnknownModelError, match=r"^must be one of ollama/small$"):
+        ROUTER.limited_to(("small",)).route(Complexity.SIMPLE, 10, "gpt-4", unit="a")
 
 
 WITH_FALLBACKS = RoutingSettings(fallback_model="ollama/phi3", cloud_model="gpt-4o-mini")

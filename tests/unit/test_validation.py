@@ -4,9 +4,10 @@ import msgspec
 import pytest
 from msgspec import Meta
 
+from llm_router.errors import InvalidRequestError
 from llm_router.models import FeedbackVerdict
 from llm_router.request_bodies import ConversationId, Message
-from llm_router.validation import in_words
+from llm_router.validation import in_words, parse_json
 
 
 def sentence(value: object, kind: Any) -> str:
@@ -135,3 +136,12 @@ def test_unknown_sentence(value: object, kind: Any) -> None:
     plain = sentence(value, kind)
 
     assert plain == in_words(plain)
+
+
+@pytest.mark.parametrize("body", [b'{"seed": 1e400}', b'{"messages": [{"content": 1e400}]}'])
+def test_number_out_of_range_in_an_object_without_declared_fields(body: bytes) -> None:
+    """Where the field's name is not told, it is the body that has it."""
+    with pytest.raises(InvalidRequestError, match="is a number out of range") as caught:
+        parse_json(body, dict[str, Any])
+
+    assert "body" == caught.value.field

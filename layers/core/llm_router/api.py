@@ -113,9 +113,10 @@ def error_response(
     shown_id = request_id or request_id_of(event)
     detail = ErrorDetail(code=code, message=message, field=field, request_id=shown_id)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    if not event["rawPath"].startswith(openai_errors.PREFIX):
+    path: str = event["rawPath"]
+    if not path.startswith(openai_errors.PREFIX):
         return respond(ErrorBody(detail), status, headers)
-    status, body = openai_errors.openai_error(status, code, message, field)
+    status, body = openai_errors.openai_error(path, status, code, message, field)
     if status == HTTPStatus.CONFLICT:
         headers["x-should-retry"] = "false"  # OpenAI's clients would ask again
     return respond(body, status, headers | {"x-request-id": shown_id})

@@ -57,7 +57,7 @@ class Caller(Struct, frozen=True, kw_only=True):
         tenant, role = claims.get(TENANT_CLAIM), claims.get(ROLE_CLAIM, Role.USER)
         if not isinstance(tenant, str) or not is_tenant(tenant):
             raise ForbiddenError(f"the token's claim {TENANT_CLAIM} must name a tenant")
-        if role not in set(Role):
+        if role not in list(Role):
             raise ForbiddenError(f"the token's claim {ROLE_CLAIM} must be {' or '.join(Role)}")
         return cls(tenant=tenant, role=Role(role))
 

@@ -24,10 +24,10 @@ _SHAPE: Final = re.compile(KEY_PREFIX + r"[A-Za-z0-9_-]{43}")
 ALL_TENANTS: Final = "all"
 """What an administrator asks for to see every tenant, and so the name of none."""
 _TENANT_PATTERN: Final = r"^(?!all$)[A-Za-z0-9_.:-]{1,64}$(?!\n)"
+_KEY_ID: Final = re.compile(r"key_[0-9a-f]{12}")
 _TENANT: Final = re.compile(_TENANT_PATTERN)
 
 Tenant = Annotated[str, Meta(pattern=_TENANT_PATTERN)]
-KeyId = Annotated[str, Meta(pattern=r"^key_[0-9a-f]{12}$(?!\n)")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 NanoUsd = Annotated[int, Meta(ge=0, le=10**18)]
 
@@ -106,6 +106,11 @@ class KeyRecord(Struct, frozen=True, kw_only=True):
 def is_tenant(name: str) -> bool:
     """Whether a tenant may be called so."""
     return _TENANT.fullmatch(name) is not None
+
+
+def is_key_id(text: str) -> bool:
+    """Whether `new_key_id` could have made it."""
+    return _KEY_ID.fullmatch(text) is not None
 
 
 def new_key_id() -> str:

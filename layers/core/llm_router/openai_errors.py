@@ -23,6 +23,7 @@ _AS: Final[Mapping[str, tuple[int, str]]] = {
     errors.ModelTimeoutError.code: (504, "timeout"),
 }
 """Status and code by the router's own code; the others keep theirs."""
+_RESPONSES: Final = f"{PREFIX}responses"
 _PARAMETERS: Final[Mapping[str, str | None]] = {"force_model": "model", "message": "messages", "body": None}
 """What the caller calls a field of the router's own requests."""
 
@@ -42,17 +43,22 @@ class OpenAIErrorBody(Struct, frozen=True):
     error: OpenAIErrorDetail
 
 
-def openai_error(status: int, code: str, message: str, field: str | None) -> tuple[int, OpenAIErrorBody]:
-    """Return status and body for what the router's own interface would answer with these."""
+def openai_error(path: str, status: int, code: str, message: str, field: str | None) -> tuple[int, OpenAIErrorBody]:
+    """Return status and body for what the router's own interface would answer with these at a path."""
     if code == errors.RateLimitedError.code:
         return _of_limit(message, field)
-    if code == errors.PromptTooLongError.code:
-        field = "messages"
-    elif field is not None:
-        message = "The body " + message if field == "body" else f"`{_PARAMETERS.get(field, field)}` {message}"
-    param = _PARAMETERS.get(field, field) if field is not None else None
+    is_told = code == errors.PromptTooLongError.code
+    param = _parameter(path, "message" if is_told else field)
+    if field is not None and not is_told:
+        message = f"`{param}` {message}" if param else f"The body {message}"
     status, code = _AS.get(code, (status, code))
     return status, OpenAIErrorBody(OpenAIErrorDetail(message=message, type=_type(status), param=param, code=code))
+
+
+def _parameter(path: str, field: str | None) -> str | None:
+    if field is None:
+        return None
+    return "input" if field == "message" and path.startswith(_RESPONSES) else _PARAMETERS.get(field, field)
 
 
 def _of_limit(message: str, limit: str | None) -> tuple[int, OpenAIErrorBody]:

@@ -128,7 +128,8 @@ class Router(Struct, frozen=True):
     def _forced(self, name: str) -> str:
         model = self.named(name)
         if model is None:
-            raise UnknownModelError(f"must be one of {', '.join(sorted(self.known))}", field="force_model")
+            names = sorted(filter(self.allows, self.known))
+            raise UnknownModelError(f"must be one of {', '.join(names)}", field="force_model")
         if not self.allows(model):
             raise ForbiddenError("this key may not have that model", field="force_model")
         return model

@@ -65,12 +65,15 @@ def converted(document: object, kind: type[T]) -> T:
     """Return what was parsed from JSON before as a struct.
 
     Raises:
+        MalformedBodyError: it is nested too deeply.
         InvalidRequestError: a field breaks its rule; the error names it.
     """
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
         raise _invalid(str(error), kind) from error
+    except RecursionError as error:  # what was parsed at the limit may be beyond it here
+        raise MalformedBodyError("must be JSON in UTF-8", field="body") from error
 
 
 def in_words(sentence: str, kind: object = None) -> str:
@@ -92,6 +95,8 @@ def _invalid(message: str, kind: type[Any]) -> InvalidRequestError:
     """Turn the validator's sentence into ours: the field's path apart, the rule in words."""
     found = _AT_PATH.search(message)
     path = found["path"] if found else ""
+    if path.startswith("["):  # of an object without declared fields the name is not told
+        path = ""
     if named := _NAMED_FIELD.match(message):
         rule = "is not a known field" if "unknown" in message else "is required"
         return InvalidRequestError(rule, field=".".join([*filter(None, [path]), named["field"][:_MAX_SHOWN_CHARS]]))
