@@ -787,9 +787,7 @@ class FakeRollupStore:
         new = [event for event in events if event.request_id not in self._seen]
         self._seen |= request_ids
         for key, added in by_row(new).items():
-            row = self.rows.setdefault(key, {})
-            for name, count in added.items():
-                row[name] = row.get(name, 0) + count
+            self.adjust(key, added)
         return len(new)
 
     def day(self, tenant: str, day: str) -> Sequence[Rollup]:
@@ -817,6 +815,11 @@ class FakeRollupStore:
         self.rows.pop(key, None)
         if counters:
             self.rows[key] = dict(counters)
+
+    def adjust(self, key: RowKey, changes: Mapping[str, int]) -> None:
+        """Add to a row."""
+        row = dict(self.rows.get(key, {}))
+        self.rows[key] = row | {name: row.get(name, 0) + count for name, count in changes.items()}
 
     def _rollups(self, tenant: str, day: str) -> Sequence[Rollup]:
         rows = [(key, row) for key, row in self.rows.items() if isinstance(key, RollupKey)]

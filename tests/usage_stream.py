@@ -88,6 +88,10 @@ class TroubledRollups:
         """Replace a row."""
         self._store.replace(key, counters)
 
+    def adjust(self, key: RowKey, changes: Mapping[str, int]) -> None:
+        """Add to a row."""
+        self._store.adjust(key, changes)
+
 
 def troubled(trouble: Trouble | None, write: Callable[[], T], error: Exception) -> T:
     """Make a write that meets some trouble."""

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from llm_router import bootstrap
 from llm_router.observability import Metric, gauge
-from llm_router.recompute import Recomputation, last_settled_day
+from llm_router.recompute import Recomputation
 from llm_router.settings import RecomputeSettings, environment, on_lambda
+from llm_router.settled_days import last_settled_day
 
 
 class Wish(Struct, frozen=True, forbid_unknown_fields=True):

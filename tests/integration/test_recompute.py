@@ -168,3 +168,29 @@ def test_replaced_rows(cloud: Cloud) -> None:
     assert [f"counted#{usage.request_id}"] == [
         item["tenant_day"]["S"] for item in cloud.dynamodb.scan(TableName="RollupTable")["Items"]
     ]
+
+
+def test_adjusted_rows(cloud: Cloud) -> None:
+    """What a row is adjusted by is added to it as a record's counters are, and may be less than nothing."""
+    store = DynamoRollupStore(cloud.dynamodb, "RollupTable", SettableClock(), consistent=True)
+    (usage,) = generated_usage(1, seed=1)
+    key, counters = row_keys(usage)[2], usage_event(usage).counters
+    store.add([usage_event(usage)])
+    added = store.month_of(usage.tenant, usage.day[:7])
+    store.adjust(key, counters)
+    twice = store.month_of(usage.tenant, usage.day[:7])
+    store.adjust(key, {name: -count for name, count in counters.items()})
+
+    assert {name: 2 * count for name, count in added.items()} == twice
+    assert added == store.month_of(usage.tenant, usage.day[:7])
+
+
+def test_month_that_is_not_over(cloud: Cloud, usages: list[UsageRecord]) -> None:
+    """The function may do to a month what its repair takes."""
+    store = DynamoRollupStore(cloud.dynamodb, "RollupTable", bootstrap.now_ms)
+    key = next(row_keys(usage)[2] for usage in usages if usage.day == DAYS[0])
+    store.adjust(key, {"requests": 1, "actual_nano_usd": -7})
+    found, _ = invoke({"day": DAYS[0], "repair": True})
+    again, _ = invoke({"day": DAYS[0]})
+
+    assert (1, 2, 0) == (found["differing_rows"], len(found["differences"]), again["differing_rows"])

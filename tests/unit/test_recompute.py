@@ -10,16 +10,10 @@ from msgspec.structs import replace
 from llm_router.adapters.dynamodb_rollups import DEDUPE_TTL_SECONDS, SLOT_TTL_SECONDS
 from llm_router.adapters.job_items import USAGE_TTL_SECONDS
 from llm_router.errors import InvalidRequestError, StoreError
-from llm_router.recompute import (
-    RECORDED_DAYS,
-    SETTLED_AFTER_MS,
-    Difference,
-    Recomputation,
-    Recomputed,
-    is_settled,
-    last_settled_day,
-)
+from llm_router.jobs import utc_day
+from llm_router.recompute import Difference, Recomputation, Recomputed
 from llm_router.rollups import counters, rollup_key, row_keys, transactions, usage_event
+from llm_router.settled_days import RECORDED_DAYS, SETTLED_AFTER_MS, is_settled, last_settled_day
 from llm_router.usage import BatchKey, MonthKey, RowKey, UsageRecord
 from tests.builders import make_usage
 from tests.fakes import FakeRollupStore, FakeUsageStore, SettableClock
@@ -33,16 +27,41 @@ ON_DAY = [usage for usage in USAGE if usage.day == DAY]
 
 
 class FailingRollups(FakeRollupStore):
-    """Replaces `writes` rows, then fails."""
+    """Fails after `writes` repairs of rows."""
 
     writes = 0
+    is_counting = True
 
     def replace(self, key: RowKey, counters: Mapping[str, int]) -> None:
         """Replace a row, or fail."""
-        if self.writes == 0:
-            raise StoreError("replacing a rollup failed")
-        self.writes -= 1
+        self._write()
         super().replace(key, counters)
+
+    def adjust(self, key: RowKey, changes: Mapping[str, int]) -> None:
+        """Add to a row, or fail."""
+        if not self.is_counting:
+            self._write()
+        super().adjust(key, changes)
+
+    def _write(self) -> None:
+        if self.writes == 0:
+            raise StoreError("repairing a rollup failed")
+        self.writes -= 1
+
+
+class BusyRollups(FakeRollupStore):
+    """Counts one of `waiting` requests each time that the row of a month has been read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[UsageRecord] = []
+
+    def month_of(self, tenant: str, month: str) -> Mapping[str, int]:
+        """Return the row as it was a moment ago."""
+        row = super().month_of(tenant, month)
+        if self.waiting and self.waiting[0].tenant == tenant:
+            self.add([usage_event(self.waiting.pop(0))])
+        return row
 
 
 class Books:
@@ -68,6 +87,12 @@ class Books:
     def recompute(self, day: str = DAY, *, repair: bool = False) -> Recomputed:
         """Compare a day."""
         return Recomputation(usage=self.usage, rollups=self.rollups, clock=self.clock).run(day, repair=repair)
+
+
+def moved(usage: UsageRecord, days: int, at_ms: int | None = None) -> UsageRecord:
+    """Return a record some days later than it was, or than a moment."""
+    finished_at_ms = (usage.finished_at_ms if at_ms is None else at_ms) + days * DAY_MS
+    return replace(usage, finished_at_ms=finished_at_ms, day=utc_day(finished_at_ms))
 
 
 def compared(usages: Sequence[UsageRecord]) -> dict[RowKey, dict[str, int]]:
@@ -161,7 +186,7 @@ def test_half_a_repair() -> None:
         store = FailingRollups()
         books = Books(rollups=store)
         lose(books)
-        store.writes = writes
+        store.writes, store.is_counting = writes, False
         with pytest.raises(StoreError):
             books.recompute(repair=True)
         store.writes = 3
@@ -181,16 +206,45 @@ def test_delivered_after_a_repair() -> None:
 
 
 def test_month_that_is_not_over() -> None:
-    """A month is compared once its last day is settled, and left alone before."""
+    """A budget is right again as soon as a day is repaired, though the month goes on."""
     books = Books(now_ms=SETTLED_MS + DAY_MS)
-    month = MonthKey(NEXT_DAY[:7], "acme")
-    books.rollups.rows[month] = {"requests": 10**6}
-    before = books.recompute(NEXT_DAY, repair=True)
-    books.clock.now_ms += 30 * DAY_MS
-    after = books.recompute(NEXT_DAY)
+    on_day = [usage for usage in USAGE if usage.day == NEXT_DAY]
+    books.count([replace(on_day[0], request_id="again", batch_id=None)])
+    books.rollups.rows[MonthKey(NEXT_DAY[:7], on_day[-1].tenant)]["actual_nano_usd"] += 1
+    books.usage.records.append(make_usage("lost", tenant="newcomer", day=NEXT_DAY, finished_at_ms=FIRST_DAY_MS))
+    books.recompute(NEXT_DAY, repair=True)
 
-    assert (True, 0) == (before.settled, before.differing_rows)
-    assert {month} == {difference.row for difference in after.differences}
+    assert direct_sum(books.usage.records) == books.rollups.rows
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_month_that_is_added_to(count: int) -> None:
+    """What is counted between two readings of a month is no difference, and is not lost in a repair."""
+    rollups = BusyRollups()
+    books = Books(rollups=rollups, now_ms=SETTLED_MS + DAY_MS)
+    books.usage.records.append(make_usage("lost", tenant="acme", day=NEXT_DAY, finished_at_ms=FIRST_DAY_MS + DAY_MS))
+    late = [moved(make_usage(f"late{number}", tenant="acme"), 3, FIRST_DAY_MS) for number in range(count)]
+    books.usage.records += late
+    rollups.waiting = list(late)
+    done = books.recompute(NEXT_DAY, repair=True)
+
+    assert [] == rollups.waiting
+    assert 3 == done.differing_rows
+    assert direct_sum(books.usage.records) == rollups.rows
+
+
+def test_month_that_is_added_to_all_the_while() -> None:
+    """A month that is never the same at two readings is left to the next repair."""
+    rollups = BusyRollups()
+    books = Books(rollups=rollups, now_ms=SETTLED_MS + DAY_MS)
+    lost = make_usage("lost", tenant="acme", day=NEXT_DAY, finished_at_ms=FIRST_DAY_MS + DAY_MS)
+    late = [moved(make_usage(f"late{number}", tenant="acme"), 3, FIRST_DAY_MS) for number in range(6)]
+    books.usage.records += [lost, *late]
+    rollups.waiting = list(late)
+    before, after = books.recompute(NEXT_DAY, repair=True), books.recompute(NEXT_DAY, repair=True)
+
+    assert (2, 1) == (before.differing_rows, after.differing_rows)
+    assert direct_sum(books.usage.records) == rollups.rows
 
 
 def test_day_that_is_not_settled() -> None:

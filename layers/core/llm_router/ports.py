@@ -381,6 +381,9 @@ class RollupStore(Protocol):
         What is added at the same moment may be lost: only for rows that nothing is added to any more.
         """
 
+    def adjust(self, key: RowKey, changes: Mapping[str, int]) -> None:
+        """Add to the counters of a row, of which some may be negative; what is added at the same moment is kept."""
+
 
 class UsageStore(Protocol):
     """Reads usage records. Every method raises StoreError when the store fails."""

@@ -10,6 +10,7 @@ from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, Usag
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 DEDUPE_TTL_SECONDS: Final = 7 * 24 * 3600
 """A stream keeps its events for one day, so none comes again after a week."""
@@ -88,6 +89,10 @@ class DynamoRollupStore:
             else:
                 self._client.delete_item(TableName=self._table, Key=place)
 
+    def adjust(self, key: RowKey, changes: Mapping[str, int]) -> None:
+        """Add to the counters of a row; in a transaction, because the SDK may send those twice and they count once."""
+        refused(self._client, "adjusting a rollup", [self._added(key, changes, self._clock() // 1000)])
+
     def _partition(self, partition: str, first: str = "", end: str = "") -> Sequence[dict[str, Any]]:
         """Return the items of a partition, where it is given those with a sort key from `first` to `end`."""
         condition, values = "tenant_day = :partition", {":partition": {"S": partition}}
@@ -118,7 +123,7 @@ class DynamoRollupStore:
             }
         }
 
-    def _added(self, key: RowKey, counters: Mapping[str, int], now: int) -> dict[str, Any]:
+    def _added(self, key: RowKey, counters: Mapping[str, int], now: int) -> "TransactWriteItemTypeDef":
         partition, sort, ttl_seconds = _place(key)
         values = {f":{index}": {"N": str(count)} for index, count in enumerate(counters.values())}
         additions = ", ".join(f"#{index} :{index}" for index in range(len(counters)))
