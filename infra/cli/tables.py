@@ -114,7 +114,8 @@ def report_table(summary: Summary, costs: Costs) -> Group:
 def keys_table(keys: Keys) -> Table:
     """Return a line per key."""
     table = Table(**_PLAIN)
-    for heading in ("key", "status", "role", "tenant", "secret", "created", "expires", "labels"):
+    table.add_column("key", no_wrap=True)  # it is there to be copied
+    for heading in ("status", "role", "tenant", "secret", "created", "expires", "labels"):
         table.add_column(heading, overflow="fold")
     for key in keys.keys:
         labels = " ".join(f"{name}={value}" for name, value in key.labels.items())
