@@ -14,7 +14,9 @@ from llm_router.report_responses import DayRow
 from llm_router.savings_responses import SavingsReport
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-_PAGE_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_PAGE_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 class Document(Struct, frozen=True, kw_only=True):
@@ -36,7 +38,7 @@ def _json(report: SavingsReport) -> Document:
 
 
 def _html(report: SavingsReport) -> Document:
-    headers = {"Content-Security-Policy": _PAGE_POLICY}
+    headers = {"Content-Security-Policy": _PAGE_POLICY, "Referrer-Policy": "no-referrer"}
     return Document(content_type="text/html; charset=utf-8", body=page(report), headers=headers)
 
 

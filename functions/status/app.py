@@ -11,6 +11,7 @@ from status import openai_routes
 from status.catalogue import ModelsResponse
 from status.dashboard import page
 from status.description import docs_page, openapi
+from status.guarding import guarding_headers
 from status.health import PartStatus
 from status.wiring import parts
 
@@ -41,7 +42,8 @@ def description() -> Response[str]:
 @app.get("/docs", compress=True)
 def docs() -> Response[str]:
     """Show the API's description as a page."""
-    return Response(200, "text/html; charset=utf-8", docs_page())
+    html = docs_page()
+    return Response(200, "text/html; charset=utf-8", html, headers=guarding_headers(html))
 
 
 @app.get("/dashboard", compress=True)

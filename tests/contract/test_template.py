@@ -368,3 +368,11 @@ def test_sample_events() -> None:
         "route-prompt",
     ] == samples
     assert len(triggers) + 3 == len(samples)  # two direct invokes need no trigger, and the authorizer is the gateway's
+
+
+def test_no_other_site_may_ask() -> None:
+    """The API allows no other origin: pages of elsewhere can neither read an answer nor send a key."""
+    api = DOCUMENT["Resources"]["HttpApi"]["Properties"]
+
+    assert "CorsConfiguration" not in api
+    assert "HttpApi" not in DOCUMENT["Globals"]

@@ -10,6 +10,7 @@ import msgspec
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from llm_router import errors, jobs, openai_errors
 from llm_router.callers import Caller
@@ -55,12 +56,24 @@ _MEDIA_TYPE = re.compile(r"\s*(?P<type>[\w./+-]+)\s*(?:;\s*charset\s*=\s*\"?utf-
 _LIMIT_HEADERS: Final = "limit_headers"
 """Where a request keeps them until there is a response."""
 
+_ALWAYS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""On every response that does not say otherwise: answers are one caller's, and what they say is no page."""
+
 T = TypeVar("T")
 
 
-def create_api() -> APIGatewayHttpResolver:
+class Api(APIGatewayHttpResolver):
+    """A resolver whose every response, errors too, is kept by nobody on the way and is what it says it is."""
+
+    def resolve(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Serve an event of the HTTP API."""
+        answer: dict[str, Any] = super().resolve(event, context)
+        return {**answer, "headers": _ALWAYS | answer["headers"]}
+
+
+def create_api() -> Api:
     """Return a resolver whose every error has the router's shape."""
-    app = APIGatewayHttpResolver()
+    app = Api()
 
     def on_router_error(error: RouterError) -> Response[str]:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
