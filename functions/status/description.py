@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from status.field_meanings import field_meanings
+from status.guarding import guarding_headers
 from status.operation import Operation
 from status.operations import OPERATIONS
 
@@ -79,6 +80,12 @@ def docs_page() -> str:
         f'<body><div id="docs"></div><script>{script}</script>'
         f'<script>SwaggerUIBundle({{dom_id: "#docs", spec: {document}}});</script></body></html>'
     )
+
+
+@lru_cache
+def docs_headers() -> dict[str, str]:
+    """Return what goes with the page."""
+    return guarding_headers(docs_page())
 
 
 def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:

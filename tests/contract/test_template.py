@@ -43,12 +43,23 @@ def package(name: str) -> str:
 def policies(name: str) -> list[Any]:
     """Return a function's policies, with those that depend on a condition."""
     written = FUNCTIONS[name].get("Policies", [])
-    return [policy.argument[1] if isinstance(policy, Intrinsic) else policy for policy in written]
+    chosen = [policy.argument[1] if isinstance(policy, Intrinsic) else policy for policy in written]
+    return [policy for policy in chosen if not isinstance(policy, Intrinsic)]  # a policy of its own is for all
 
 
 def statements(name: str) -> list[dict[str, Any]]:
     """Return the statements of a function's own policy."""
     return [statement for policy in policies(name) for statement in policy["Statement"]]
+
+
+def of_key(value: object) -> tuple[Any, Any]:
+    """Return what a value is with a key of the installation's own, and without: a name for what is referred to."""
+    assert isinstance(value, Intrinsic), value
+    condition, *both = value.argument
+    assert "HasKey" == condition
+    named = [each.argument if isinstance(each, Intrinsic) else each for each in both]
+    with_key, without = (None if each == "AWS::NoValue" else each for each in named)
+    return with_key, without
 
 
 def as_list(value: object) -> list[Any]:
@@ -262,19 +273,26 @@ def test_stream_sources(name: str, source: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", QUEUES)
 def test_queues(name: str) -> None:
-    """Every queue is encrypted and says how long it keeps messages."""
-    assert QUEUES[name]["SqsManagedSseEnabled"] is True
+    """Every queue is encrypted, with the parameter's key where there is one, and says how long it keeps messages."""
+    assert (None, True) == of_key(QUEUES[name]["SqsManagedSseEnabled"])
+    assert ("KmsKeyArn", None) == of_key(QUEUES[name]["KmsMasterKeyId"])
     assert QUEUES[name]["MessageRetentionPeriod"] > 0
 
 
 @each_table
 def test_tables(name: str) -> None:
-    """Every table is on demand, encrypted, and deletes by `expires_at`."""
+    """Every table is on demand, encrypted with the key of the parameter or DynamoDB's, and deletes by `expires_at`."""
     table = TABLES[name]
 
     assert "PAY_PER_REQUEST" == table["BillingMode"]
     assert {"AttributeName": "expires_at", "Enabled": True} == table["TimeToLiveSpecification"]
-    assert {"SSEEnabled": True} == table["SSESpecification"]
+    with_key, without = of_key(table["SSESpecification"])
+    assert ("KMS", True, "KmsKeyArn") == (
+        with_key["SSEType"],
+        with_key["SSEEnabled"],
+        target(with_key["KMSMasterKeyId"]),
+    )
+    assert {"SSEEnabled": False} == without
 
 
 @each_table
@@ -376,3 +394,39 @@ def test_no_other_site_may_ask() -> None:
 
     assert "CorsConfiguration" not in api
     assert "HttpApi" not in DOCUMENT["Globals"]
+
+
+@pytest.mark.parametrize("name", resources("AWS::Logs::LogGroup"))
+def test_logs_are_encrypted_with_the_key(name: str) -> None:
+    """Logs are encrypted with the key of the parameter, where there is one."""
+    assert ("KmsKeyArn", None) == of_key(resources("AWS::Logs::LogGroup")[name]["KmsKeyId"])
+
+
+@each_function
+def test_key_is_used_by_who_has_tables_or_queues(name: str) -> None:
+    """Whoever may read or write what is encrypted with the key may use it, and nobody else."""
+    uses = [of_key(policy) for policy in FUNCTIONS[name].get("Policies", []) if "UseOfKey" in repr(policy)]
+
+    assert ([("UseOfKey", None)] if statements(name) else []) == uses
+
+
+def test_key_is_used_through_tables_and_queues_only() -> None:
+    """No function can decrypt by itself what it has got hold of, and none may change the key or grant its use."""
+    (policy,) = resources("AWS::IAM::ManagedPolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    services = statement["Condition"]["StringEquals"]["kms:ViaService"]
+
+    assert "KmsKeyArn" == target(statement["Resource"])
+    assert ["dynamodb", "sqs"] == [service.argument.partition(".")[0] for service in services]
+    assert {"Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo"} == {
+        action.removeprefix("kms:") for action in statement["Action"]
+    }
+
+
+def test_template_is_whole_with_a_key() -> None:
+    """With the parameter as without it, the template is the same stack."""
+    key = {"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012"}
+    keyed = load_template(ROOT / "template.yaml", endpoint_url="http://localhost", parameters=CLOUD | key)
+
+    assert TEMPLATE.functions.keys() == keyed.functions.keys()
+    assert (TEMPLATE.tables, TEMPLATE.queues) == (keyed.tables, keyed.queues)
