@@ -2,8 +2,6 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,14 +10,12 @@ import typer
 
 from infra.cli.answers import BatchState, Reply, TakenIn
 from infra.cli.errors import CommandError, UnfinishedError, WrongUseError
-from infra.cli.results import Results, results_file
+from infra.cli.fetching import fetch, pause
 from infra.cli.session import Session, session_of, stdin_bytes
 from infra.cli.tables import batch_line, batch_table
 
 LARGEST_BODY_BYTES: Final = 4_500_000
-LOOKS: Final = 50
-"""How often a batch is looked at in the time it is expected to take."""
-LONGEST_PAUSE_MS: Final = 30_000
+"""What the router takes without S3."""
 
 batch = typer.Typer(help="Many prompts at once, answered when the box has time.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the batch.", show_default=False)]
@@ -55,7 +51,7 @@ def submit(
         session.screen.say(f"line {bad.line}: {bad.error} ({bad.error.code})")
     session.screen.say(f"{taken.batch_id} of {taken.created_at}, {batch_line(taken)}")
     if wait:
-        _fetch(session, taken.batch_id, output, wait=True)
+        fetch(session, taken.batch_id, output, wait=True)
     else:
         session.screen.data(f"{taken.batch_id}\n".encode())
 
@@ -75,7 +71,7 @@ def status(
         with session.screen.following() as tell:
             while not reply.shown.is_final:
                 tell(reply.shown)
-                _pause(session, reply.shown)
+                pause(session, reply.shown)
                 reply = session.client.batch(batch_id)
     _print(session, reply, as_json=as_json)
     if not reply.shown.is_final:
@@ -96,7 +92,7 @@ def results(
 
     With --output, an interrupted download is gone on with by the same command.
     """
-    _fetch(session_of(context), batch_id, output, wait=wait)
+    fetch(session_of(context), batch_id, output, wait=wait)
 
 
 @batch.command()
@@ -127,49 +123,6 @@ def _read(source: str) -> bytes:
             return file.read(LARGEST_BODY_BYTES + 1)
     except OSError as error:
         raise WrongUseError(f"{source}: {error.strerror}") from error
-
-
-def _fetch(session: Session, batch_id: str, output: Path | None, *, wait: bool) -> None:
-    """Write the results down, and say with the exit code whether all lines have answers."""
-    session.client.batch(batch_id)  # an unknown one is refused before a file is made
-    following = session.screen.following(beside_data=output is None)
-    with _sink(session, batch_id, output) as sink, following as tell:
-        while not _drain(session, batch_id, sink):
-            state = session.client.batch(batch_id).shown
-            if state.is_final:  # its last lines may have ended since, and of a cancelled one some were never read
-                _drain(session, batch_id, sink)
-                break
-            if not wait:
-                raise UnfinishedError(f"{batch_id} is not finished: {sink.lines} of {state.lines} lines are there")
-            tell(state)
-            _pause(session, state)
-    if sink.unanswered:
-        raise CommandError(f"{sink.unanswered} of {sink.lines} lines have no answer")
-
-
-def _drain(session: Session, batch_id: str, sink: Results) -> bool:
-    """Write down all that is there; return whether that is all there will be."""
-    while True:
-        page = session.client.results(batch_id, after=sink.lines)
-        sink.append(page.body)
-        if page.is_last or not page.body:
-            return page.is_last
-
-
-@contextmanager
-def _sink(session: Session, batch_id: str, output: Path | None) -> Iterator[Results]:
-    if output is None:
-        yield Results(session.screen.data)
-        return
-    with results_file(output, session.client, batch_id) as sink:
-        if sink.lines:
-            session.screen.say(f"{output} has {sink.lines} lines; going on after them")
-        yield sink
-
-
-def _pause(session: Session, state: BatchState) -> None:
-    left_ms = state.estimated_ms
-    session.sleep(None, None if left_ms is None else min(LONGEST_PAUSE_MS, left_ms // LOOKS))
 
 
 def _print(session: Session, reply: Reply[BatchState], *, as_json: bool) -> None:

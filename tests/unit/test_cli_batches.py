@@ -215,12 +215,36 @@ def test_line_that_is_answered_anew(tmp_path: Path) -> None:
 
 
 def test_batch_whose_input_was_never_read(tmp_path: Path) -> None:
-    """A cancelled batch, of which more lines may be announced than there ever will be, is not waited for."""
+    """A cancelled batch, of which more lines are announced than there will be, is not waited for, and no success."""
     router = ResultsRouter(LINES, finished=3)
     router.state = STATE | {"status": "cancelled"}
     code = Shell(router)("batch", "results", BATCH_ID, "--wait", "--output", str(tmp_path / "out"))
 
-    assert (0, b"".join(LINES[:3])) == (code, (tmp_path / "out").read_bytes())
+    assert (1, b"".join(LINES[:3])) == (code, (tmp_path / "out").read_bytes())
+
+
+def test_lines_that_end_while_they_are_asked_for(tmp_path: Path) -> None:
+    """A batch that ends between a page and the look at its state is fetched to its end without a pause."""
+
+    class Ending(ResultsRouter):
+        def _answer(self, request: httpx.Request) -> httpx.Response:
+            response = super()._answer(request)
+            self.finished = self.finished if response.content else 7
+            return response
+
+    shell = Shell(Ending(LINES, finished=3))
+    code = shell("batch", "results", BATCH_ID, "--output", str(tmp_path / "out"))
+
+    assert (0, WHOLE, []) == (code, (tmp_path / "out").read_bytes(), shell.slept)
+
+
+def test_file_that_broke_off(tmp_path: Path) -> None:
+    """Results of a batch whose input could not be read to its end are written, and are no success."""
+    router = ResultsRouter(LINES)
+    router.state = STATE | {"status": "failed", "input_error": "the file changed"}
+
+    assert 1 == Shell(router)("batch", "results", BATCH_ID, "--output", str(tmp_path / "out"))
+    assert WHOLE == (tmp_path / "out").read_bytes()
 
 
 @given(cut=st.integers(0, len(WHOLE)), page_lines=st.integers(1, 8))
@@ -241,7 +265,7 @@ def test_interrupted_download(pause: int, page_lines: int) -> None:
         words = ("batch", "results", BATCH_ID, "--output", f"{folder}/out")
         codes = [Shell(Interrupted(pause, page_lines))(*words), Shell(ResultsRouter(LINES))(*words)]
 
-        requests = 1 + -(-len(LINES) // page_lines)
+        requests = 2 + -(-len(LINES) // page_lines)  # one look before, and one after
         assert [130 if requests > pause + 1 else 0, 0] == codes
         assert WHOLE == Path(f"{folder}/out").read_bytes()
 
