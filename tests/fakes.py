@@ -623,10 +623,10 @@ class FakeKeyStore:
             raise NotFoundError("no such key")
         return self._records[key_id]
 
-    def records(self) -> Sequence[KeyRecord]:
-        """Return all keys by their ids."""
+    def records(self, after: str | None, limit: int) -> Sequence[KeyRecord]:
+        """Return the first keys after an id."""
         self._check()
-        return [self._records[key_id] for key_id in sorted(self._records)]
+        return [self._records[key_id] for key_id in sorted(self._records) if key_id > (after or "")][:limit]
 
     def write(self, record: KeyRecord, before: KeyRecord | None = None) -> bool:
         """Write a key and its secrets, and remove the secrets that it had before."""

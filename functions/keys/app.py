@@ -25,9 +25,9 @@ def create() -> Response[str]:
 
 @app.get("/api/v1/keys")
 def listed() -> Response[str]:
-    """Show all keys, without their secrets."""
+    """Show a page of the keys, without their secrets."""
     api.require_admin(app.current_event.raw_event)
-    return api.respond(registry().listed())
+    return api.respond(registry().listed(app.current_event.query_string_parameters.get("after")))
 
 
 @app.post("/api/v1/keys/<key_id>/rotate")

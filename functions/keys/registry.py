@@ -5,11 +5,13 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from llm_router.errors import ConflictError, NotFoundError
+from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
 from llm_router.key_bodies import KeyResponse, KeysResponse, NewKeyRequest, SecretResponse
 from llm_router.keys import ApiKey, KeyRecord, hash_of, hint_of, is_key_id, new_key_id, new_secret, record_of
 from llm_router.ports import Clock, KeyStore
 
+PAGE_KEYS: Final = 50
+"""How many keys are listed at once: with the longest names and labels they still fit the 6 MB of an answer."""
 _ATTEMPTS: Final = 4
 
 
@@ -83,10 +85,17 @@ class KeyRegistry(Struct, frozen=True):
                 return KeyResponse.of(record, now_ms)
         raise _changed()
 
-    def listed(self) -> KeysResponse:
-        """Return all keys, those that do not work any more included."""
-        now_ms = self.clock()
-        return KeysResponse(keys=tuple(KeyResponse.of(record, now_ms) for record in self.store.records()))
+    def listed(self, after: str | None = None) -> KeysResponse:
+        """Return a page of the keys after an id, those that do not work any more included.
+
+        Raises:
+            InvalidRequestError: no key can have that id.
+        """
+        if after is not None and not is_key_id(after):
+            raise InvalidRequestError("must be the id of a key", field="after")
+        now_ms, records = self.clock(), self.store.records(after, PAGE_KEYS + 1)
+        keys = tuple(KeyResponse.of(record, now_ms) for record in records[:PAGE_KEYS])
+        return KeysResponse(keys=keys, next_after=keys[-1].key_id if len(records) > PAGE_KEYS else None)
 
     def _record(self, key_id: str) -> KeyRecord:
         if not is_key_id(key_id):  # what is no id may be more than the table takes for one

@@ -44,6 +44,12 @@ _CACHE_OF: Final = {
     "description": "For keys with the role admin: whose cache; `all` for everybody's.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,64}$"},
 }
+_AFTER_KEY: Final = {
+    "name": "after",
+    "in": "query",
+    "description": "`next_after` of the page before.",
+    "schema": {"type": "string", "pattern": "^key_[0-9a-f]{12}$"},
+}
 _KEY_ID: Final = {
     "name": "key_id",
     "in": "path",
@@ -230,9 +236,10 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/api/v1/keys",
-        summary="All API keys, without their secrets",
+        summary="The API keys, without their secrets, 50 at a time",
+        parameters=(_AFTER_KEY,),
         responses={200: (KeysResponse,)},
-        errors=(503,),
+        errors=(422, 503),
         is_admin=True,
     ),
     Operation(

@@ -169,6 +169,8 @@ class NewSecret(Key, frozen=True, kw_only=True):
 
 
 class Keys(Struct, frozen=True):
-    """All keys."""
+    """A page of the keys."""
 
     keys: tuple[Key, ...]
+    next_after: str | None = None
+    """What the page that follows comes after; None for the last."""

@@ -1,7 +1,7 @@
 """The routes of the API, as methods."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -77,9 +77,15 @@ class RouterClient:
         """Make a key."""
         return self._json(NewSecret, "POST", "/api/v1/keys", repeatable=False, json=dict(wanted))
 
-    def keys(self) -> Reply[Keys]:
-        """Return all keys."""
-        return self._json(Keys, "GET", "/api/v1/keys")
+    def keys(self) -> Iterator[Reply[Keys]]:
+        """Yield all keys, page by page."""
+        query: Query = {}
+        while True:
+            page = self._json(Keys, "GET", "/api/v1/keys", params=query)
+            yield page
+            if page.shown.next_after is None:
+                return
+            query = {"after": page.shown.next_after}
 
     def rotate_key(self, key_id: str, *, grace_seconds: int) -> Reply[NewSecret]:
         """Give a key another secret."""

@@ -74,11 +74,11 @@ def listed(
 ) -> None:
     """List all keys, without their secrets."""
     session = session_of(context)
-    reply = session.client.keys()
+    pages = list(session.client.keys())
     if as_json:
-        session.screen.data(reply.raw + b"\n")
+        session.screen.data(b"".join(page.raw + b"\n" for page in pages))
     else:
-        session.screen.show(keys_table(reply.shown))
+        session.screen.show(keys_table([key for page in pages for key in page.shown.keys]))
 
 
 @keys.command()

@@ -1,5 +1,6 @@
 """Figures as people read them."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -9,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from infra.cli.answers import BatchState, CostRow, Costs, Key, Keys, Request, Summary
+from infra.cli.answers import BatchState, CostRow, Costs, Key, Request, Summary
 
 _UNKNOWN: Final = "unknown"
 _PLAIN: Final[dict[str, Any]] = {
@@ -111,13 +112,13 @@ def report_table(summary: Summary, costs: Costs) -> Group:
     return Group(figures, "", table)
 
 
-def keys_table(keys: Keys) -> Table:
+def keys_table(keys: Iterable[Key]) -> Table:
     """Return a line per key."""
     table = Table(**_PLAIN)
     table.add_column("key", no_wrap=True)  # it is there to be copied
     for heading in ("status", "role", "tenant", "secret", "created", "expires", "labels"):
         table.add_column(heading, overflow="fold")
-    for key in keys.keys:
+    for key in keys:
         labels = " ".join(f"{name}={value}" for name, value in key.labels.items())
         expires = "never" if key.expires_at_ms is None else _day(key.expires_at_ms)
         cells = (key.key_id, key.status, key.role, key.tenant, f"{key.hint}…", _day(key.created_at_ms), expires, labels)

@@ -53,7 +53,16 @@ def test_written_and_read(store: KeyStore) -> None:
     assert [True, True] == written
     assert (KEY, plain.key, None) == tuple(store.find(hash_of(secret)) for secret in ("first", "second", "third"))
     assert RECORD == store.get("key_1")
-    assert [RECORD, plain] == list(store.records())
+    assert [RECORD, plain] == list(store.records(None, 9))
+
+
+def test_pages(store: KeyStore) -> None:
+    """Keys are listed by their ids, so many at a time, from the one after an id that need not be there."""
+    for name in ("key_3", "key_1", "key_2"):
+        store.write(record_of(make_key(name), name))
+    pages = [store.records(None, 2), store.records("key_2", 2), store.records("key_20", 1), store.records("key_3", 2)]
+
+    assert [["key_1", "key_2"], ["key_3"], ["key_3"], []] == [[each.key.key_id for each in page] for page in pages]
 
 
 def test_unknown(store: KeyStore) -> None:
@@ -61,7 +70,7 @@ def test_unknown(store: KeyStore) -> None:
     with pytest.raises(NotFoundError, match="no such key"):
         store.get("key_1")
 
-    assert [] == list(store.records())
+    assert [] == list(store.records(None, 9))
 
 
 def test_id_that_is_taken(store: KeyStore) -> None:
@@ -126,7 +135,12 @@ def test_time_to_live(cloud: Cloud) -> None:
 def test_outage(cloud: Cloud) -> None:
     """A table that fails is an error of the store, whatever is asked of it."""
     store = DynamoKeyStore(cloud.dynamodb, "NoTable")
-    for ask in (lambda: store.find("hash"), lambda: store.get("key_1"), store.records, lambda: store.write(RECORD)):
+    for ask in (
+        lambda: store.find("hash"),
+        lambda: store.get("key_1"),
+        lambda: store.records(None, 1),
+        lambda: store.write(RECORD),
+    ):
         with pytest.raises(StoreError):
             ask()
 

@@ -151,6 +151,18 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.endswith(f"{answer.text}\n")
 
 
+def test_list_of_many(capsys: pytest.CaptureFixture[str]) -> None:
+    """Keys that come page by page are one list."""
+    pages = [{"keys": [KEY], "next_after": KEY["key_id"]}, {"keys": [KEY | {"key_id": "key_2"}], "next_after": None}]
+    router = ScriptedRouter().on(f"GET {KEYS}", *(httpx.Response(200, json=page) for page in pages))
+    code = Shell(router)("keys", "list")
+    out, _ = capsys.readouterr()
+
+    assert (0, 1) == (code, out.count("labels"))
+    assert [1, 1] == [out.count(key_id) for key_id in (KEY["key_id"], "key_2")]
+    assert ["", f"after={KEY['key_id']}"] == [request.url.query.decode() for request in router.requests]
+
+
 def test_rotate_and_revoke(capsys: pytest.CaptureFixture[str]) -> None:
     """Another secret is printed like the first; a revoked key is told of beside the standard output."""
     rotated = KEY | {"secret": SECRET, "former_until_ms": 1_790_000_000_000}

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from keys.registry import KeyRegistry
-from llm_router.errors import ConflictError, NotFoundError
+from keys.registry import PAGE_KEYS, KeyRegistry
+from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
 from llm_router.key_bodies import KeyStatus, NewKeyRequest
 from llm_router.keys import KeyRecord, Limits, Role, has_key_shape, hash_of
 from tests.fakes import NOW_MS, FakeKeyStore, SettableClock
@@ -67,6 +67,22 @@ def test_expired(registry: KeyRegistry, clock: SettableClock) -> None:
 
     assert not works(registry, made.secret)
     assert [KeyStatus.EXPIRED] == [key.status for key in registry.listed().keys]
+
+
+def test_pages(registry: KeyRegistry) -> None:
+    """Many keys are listed page by page, each once, and the last page says that it is the last."""
+    made = sorted(make(registry).key_id for _ in range(2 * PAGE_KEYS))
+    first = registry.listed()
+    second = registry.listed(first.next_after)
+
+    assert made == [key.key_id for key in (*first.keys, *second.keys)]
+    assert (made[PAGE_KEYS - 1], None) == (first.next_after, second.next_after)
+
+
+def test_page_after_what_is_no_id(registry: KeyRegistry) -> None:
+    """A page comes after the id of a key."""
+    with pytest.raises(InvalidRequestError, match="must be the id of a key"):
+        registry.listed("key_1")
 
 
 def test_rotated_at_once(registry: KeyRegistry) -> None:

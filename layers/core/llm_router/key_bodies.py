@@ -101,9 +101,11 @@ class SecretResponse(KeyResponse, frozen=True, kw_only=True):
 
 
 class KeysResponse(Struct, frozen=True, kw_only=True):
-    """All keys, by their ids."""
+    """Some of the keys, by their ids."""
 
     keys: tuple[KeyResponse, ...]
+    next_after: str | None
+    """What `after` has to be for those that follow; null with the last of them."""
 
 
 def _status(key: ApiKey, now_ms: int) -> KeyStatus:

@@ -438,8 +438,13 @@ class KeyStore(Protocol):
             NotFoundError: there is no such key.
         """
 
-    def records(self) -> Sequence[KeyRecord]:
-        """Return all keys by their ids; what was written a moment ago may not be there yet."""
+    def records(self, after: str | None, limit: int) -> Sequence[KeyRecord]:
+        """Return the first keys by their ids; what was written a moment ago may not be there yet.
+
+        Args:
+            after: The id that they come after; None for the very first.
+            limit: How many there are at most.
+        """
 
     def write(self, record: KeyRecord, before: KeyRecord | None = None) -> bool:
         """Write a key and its secrets in one transaction, and remove the secrets that it had before.

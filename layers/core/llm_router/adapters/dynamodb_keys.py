@@ -19,6 +19,8 @@ SECRET_KEPT_SECONDS: Final = 24 * 3600
 RECORD_KEPT_SECONDS: Final = 90 * 24 * 3600
 """How long a key that has expired or was revoked is listed."""
 _LISTING: Final = "keys"
+_BEFORE_ALL: Final = "k"
+"""Before every id; the table compares no key with nothing."""
 
 
 class DynamoKeyStore:
@@ -44,13 +46,14 @@ class DynamoKeyStore:
             raise NotFoundError("no such key")
         return msgspec.convert(item["record"], KeyRecord)
 
-    def records(self) -> Sequence[KeyRecord]:
-        """Return all keys by their ids; what was written a moment ago may not be there yet."""
+    def records(self, after: str | None, limit: int) -> Sequence[KeyRecord]:
+        """Return the first keys after an id; what was written a moment ago may not be there yet."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=LISTING_INDEX,
-            KeyConditionExpression="listing = :listing",
-            ExpressionAttributeValues={":listing": {"S": _LISTING}},
+            KeyConditionExpression="listing = :listing AND key_id > :after",
+            ExpressionAttributeValues={":listing": {"S": _LISTING}, ":after": {"S": after or _BEFORE_ALL}},
+            PaginationConfig={"MaxItems": limit, "PageSize": limit},
         )
         with store_errors("listing the keys"):
             items = [item for page in pages for item in page["Items"]]
