@@ -21,10 +21,11 @@ from llm_router.feedback import EntryChange, Feedback
 from llm_router.input_files import InputFile
 from llm_router.jobs import is_set_aside, utc_day
 from llm_router.keys import ALL_TENANTS, ApiKey, KeyRecord, Limits
-from llm_router.limits import MINUTE_MS, Minute
+from llm_router.limits import MINUTE_MS, Balance, Minute, Reservation
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, Lane, ModelCall
 from llm_router.ports import (
     TRANSACTION_ACTIONS,
+    AllowanceStore,
     BatchStore,
     Box,
     BoxHours,
@@ -43,7 +44,7 @@ from llm_router.ports import (
     StatusStore,
 )
 from llm_router.rollups import by_row
-from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
+from llm_router.usage import BatchKey, BudgetKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 
 NOW_MS: Final = 1_700_000_000_000
 TODAY: Final = "2023-11-14"
@@ -678,6 +679,61 @@ class FakeLimitStore:
             raise StoreError("counting a request failed")
 
 
+class FakeAllowanceStore:
+    """AllowanceStore in dictionaries; `broken` makes every method fail."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.balances: dict[BudgetKey, Balance] = {}
+        self._slots: dict[str, list[str]] = {}
+        self._lock = Lock()
+
+    def reserve(self, reservation: Reservation, ceiling_nano_usd: int) -> tuple[bool, Balance]:
+        """Take a reservation of a budget, unless more than the ceiling would be committed then."""
+        self._check()
+        with self._lock:
+            key = BudgetKey(reservation.month, reservation.key_id)
+            fits = self.balances.get(key, Balance()).committed_nano_usd + reservation.nano_usd <= ceiling_nano_usd
+            return fits, self.charge(key, {"committed_nano_usd": reservation.nano_usd if fits else 0})
+
+    def release(self, reservation: Reservation) -> None:
+        """Give a reservation back, whose request never came to be."""
+        self._check()
+        self.charge(BudgetKey(reservation.month, reservation.key_id), {"committed_nano_usd": -reservation.nano_usd})
+
+    def note_announced(self, reservation: Reservation) -> None:
+        """Note that somebody was told that the budget runs low."""
+        self._check()
+        key = BudgetKey(reservation.month, reservation.key_id)
+        self.balances[key] = replace(self.balances.get(key, Balance()), is_announced=True)
+
+    def take_slot(self, key_id: str, slot: str, limit: int, now_ms: int) -> Sequence[str]:
+        """Take a slot; return those that are taken where there are as many as the limit, and none when it was taken."""
+        self._check()
+        with self._lock:
+            slots = self._slots.setdefault(key_id, [])
+            if len(slots) >= limit:
+                return tuple(slots)
+            slots.append(slot)
+        return ()
+
+    def free_slots(self, key_id: str, slots: Sequence[str]) -> None:
+        """Free slots; those that are free stay so."""
+        self._check()
+        self._slots[key_id] = [slot for slot in self._slots.get(key_id, []) if slot not in slots]
+
+    def charge(self, key: BudgetKey, charges: Mapping[str, int]) -> Balance:
+        """Add to a balance, as counting a record does."""
+        before = self.balances.get(key, Balance())
+        added = {name: getattr(before, name) + amount for name, amount in charges.items()}
+        self.balances[key] = replace(before, **added)
+        return self.balances[key]
+
+    def _check(self) -> None:
+        if self.broken:
+            raise StoreError("reserving a budget failed")
+
+
 class FakeConversationStore:
     """ConversationStore in a dictionary; `broken` names the methods that fail."""
 
@@ -772,22 +828,26 @@ class FakeModel:
 
 
 class FakeRollupStore:
-    """RollupStore in dictionaries."""
+    """RollupStore in dictionaries; balances are charged where `allowances` keeps them."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowances: "FakeAllowanceStore | None" = None) -> None:
+        self.allowances = allowances or FakeAllowanceStore()
         self.rows: dict[RowKey, dict[str, int]] = {}
         self._seen: set[str] = set()
 
     def add(self, events: Sequence[UsageEvent]) -> int:
         """Add each event once, and no more of them than a transaction takes."""
         request_ids = {event.request_id for event in events}
-        rows = {key for event in events for key in event.rows}
+        rows = {key for event in events for key in event.written}
         if len(request_ids) < len(events) or len(events) + len(rows) > TRANSACTION_ACTIONS:
             raise StoreError("counting requests failed")
         new = [event for event in events if event.request_id not in self._seen]
         self._seen |= request_ids
         for key, added in by_row(new).items():
-            self.adjust(key, added)
+            if isinstance(key, BudgetKey):
+                self.allowances.charge(key, added)
+            else:
+                self.adjust(key, added)
         return len(new)
 
     def day(self, tenant: str, day: str) -> Sequence[Rollup]:
@@ -923,6 +983,7 @@ if TYPE_CHECKING:
         type[IdempotencyStore],
         type[KeyStore],
         type[LimitStore],
+        type[AllowanceStore],
         type[ConversationStore],
         type[LanguageModel],
         type[RollupStore],
@@ -939,6 +1000,7 @@ if TYPE_CHECKING:
         FakeIdempotencyStore,
         FakeKeyStore,
         FakeLimitStore,
+        FakeAllowanceStore,
         FakeConversationStore,
         FakeModel,
         FakeRollupStore,

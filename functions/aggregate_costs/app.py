@@ -21,7 +21,8 @@ from llm_router.usage import UsageRecord
 @lru_cache
 def rollups() -> RollupStore:
     """Build the rollup store once per environment."""
-    return bootstrap.rollup_store(AggregateCostsSettings.from_env(environment()).rollup_table)
+    settings = AggregateCostsSettings.from_env(environment())
+    return bootstrap.rollup_store(settings.rollup_table, limit_table=settings.limit_table)
 
 
 def count_batch(store: RollupStore, records: Sequence[Mapping[str, Any]]) -> PartialItemFailureResponse:

@@ -10,9 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from analytics.periods import Part, is_midnight, parts, starts
-from analytics.queries import ReportQuery
+from analytics.queries import ALL_TENANTS, ReportQuery
 from llm_router.errors import InvalidRequestError
-from llm_router.keys import ALL_TENANTS
 from llm_router.ports import Clock, RollupStore
 from llm_router.usage import Rollup, RollupKey
 

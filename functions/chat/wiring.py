@@ -69,7 +69,7 @@ def ask(request: ChatRequest, *, caller: Caller, source: Source, wait_seconds: f
     Nobody waits for an answer that is not expected within `wait_seconds` from now.
     """
     arrived_ms = bootstrap.now_ms()
-    limited = pipeline().limited_to(caller.allowed_models)
+    limited = pipeline().limited_to(caller)
     tenant = caller.tenant
     with bootstrap.tally().running():  # the waiting is known to whoever ends the job
         if key is None:

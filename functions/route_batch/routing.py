@@ -16,7 +16,8 @@ from typing import Final
 from msgspec import Struct
 
 from llm_router.batches import Batch, LineError, PromptMessage, derived_job_id, line_job_id
-from llm_router.errors import ConflictError, ForbiddenError, InvalidRequestError, NotFoundError
+from llm_router.callers import Caller
+from llm_router.errors import BudgetExceededError, ConflictError, ForbiddenError, InvalidRequestError, NotFoundError
 from llm_router.jobs import leader_of
 from llm_router.models import DEFAULT_TENANT, Job, JobStatus, Source
 from llm_router.pipeline import Pipeline
@@ -28,6 +29,9 @@ from llm_router.validation import parse_json
 
 REFUSED: Final = "refused"
 _NOT_TRUSTED: Final = "is not for this sender to say"
+
+Refusal = InvalidRequestError | ForbiddenError | BudgetExceededError
+"""Why a message is no request, and never will be."""
 
 
 class Received(Struct, frozen=True, kw_only=True):
@@ -60,7 +64,7 @@ class Prompts(Struct, frozen=True, kw_only=True):
     """Ids of roles that may speak for any tenant."""
     reply_prefix: str
     """How the URLs of the queues begin that answers may be sent to; none when empty."""
-    set_aside: Callable[[Received, InvalidRequestError | ForbiddenError], object]
+    set_aside: Callable[[Received, Refusal], object]
     """Keeps a message that can never be a request, with the reason."""
     reply: Callable[[str, Reply], object]
     """Sends an answer to a queue, by its URL."""
@@ -75,7 +79,7 @@ class Prompts(Struct, frozen=True, kw_only=True):
         try:
             prompt = parse_json(message.body.encode("utf-8", "surrogatepass"), PromptMessage)
             return self._accept(message, prompt)
-        except (InvalidRequestError, ForbiddenError) as error:
+        except (InvalidRequestError, ForbiddenError, BudgetExceededError) as error:
             return self._refuse(message, prompt, error)
 
     def _accept(self, message: Received, prompt: PromptMessage) -> Outcome:
@@ -84,7 +88,7 @@ class Prompts(Struct, frozen=True, kw_only=True):
         batch = self._batch(prompt, tenant)
         job_id = _job_id(message, prompt)
         try:
-            job = self.pipeline.limited_to(batch.allowed_models if batch else ()).submit(
+            job = self.pipeline.limited_to(batch.caller if batch else Caller(tenant=tenant)).submit(
                 prompt,
                 tenant=tenant,
                 source=Source.BATCH if batch else Source.SQS,
@@ -145,9 +149,7 @@ class Prompts(Struct, frozen=True, kw_only=True):
             raise InvalidRequestError("is no batch of the tenant's", field="batch_id")
         return batch
 
-    def _refuse(
-        self, message: Received, prompt: PromptMessage | None, error: InvalidRequestError | ForbiddenError
-    ) -> Outcome:
+    def _refuse(self, message: Received, prompt: PromptMessage | None, error: Refusal) -> Outcome:
         reason = LineError(code=error.code, message=str(error), field=error.field)
         custom_id = prompt.custom_id if prompt else None
         if (place := self._place(message, prompt)) is not None:

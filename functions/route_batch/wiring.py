@@ -4,11 +4,10 @@ from functools import lru_cache, partial
 
 from llm_router import bootstrap
 from llm_router.adapters.sqs_prompts import SqsSetAside, send_reply_to
-from llm_router.errors import ForbiddenError, InvalidRequestError
 from llm_router.models import Lane
 from llm_router.observability import Metric, count, logger
 from llm_router.settings import RouteBatchSettings, environment
-from route_batch.routing import Prompts, Received
+from route_batch.routing import Prompts, Received, Refusal
 
 
 @lru_cache
@@ -17,10 +16,9 @@ def prompts() -> Prompts:
     settings = RouteBatchSettings.from_env(environment())
     keep = SqsSetAside(bootstrap.sqs(), settings.prompt_dead_letter_queue_url)
 
-    def set_aside(message: Received, error: InvalidRequestError | ForbiddenError) -> None:
+    def set_aside(message: Received, error: Refusal) -> None:
         reason = f"{error.field}: {error}" if error.field else str(error)
-        # The reason names fields as their sender did, so it stays with the message.
-        logger().warning("prompt is set aside", extra={"message_id": message.message_id, "code": error.code})
+        logger().warning("prompt is set aside", extra={"message_id": message.message_id, "reason": reason})
         count(Metric.PROMPT_SET_ASIDE)
         keep(message.body, message_id=message.message_id, code=error.code, reason=reason)
 

@@ -109,6 +109,8 @@ class Submission(Struct, frozen=True, kw_only=True):
             batch_id=batch_id,
             tenant=caller.tenant,
             allowed_models=caller.allowed_models,
+            key_id=caller.key_id,
+            limits=caller.limits,
             created_at_ms=now_ms,
             input_due_ms=now_ms + due_ms,
         )

@@ -97,18 +97,6 @@ def test_other_body() -> None:
     assert 1 == len(world.jobs.jobs)
 
 
-def test_other_models() -> None:
-    """Who may not have all models is not shown the answer that a key got from whoever may."""
-    world = World()
-    world.submit()
-    world.pipeline = world.pipeline.limited_to((TINY,))
-    with pytest.raises(ConflictError):
-        world.submit()
-
-    assert "req_2" != world.submit(key="other").job_id
-    assert world.submit(key="other").job_id == world.submit(key="other").job_id
-
-
 def test_other_tenant_other_key() -> None:
     """Another tenant's key and another key are other requests."""
     world = World()

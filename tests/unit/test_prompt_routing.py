@@ -9,21 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from llm_router.allowances import Allowances
 from llm_router.batches import Batch, PromptMessage, line_job_id
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import StoreError
 from llm_router.jobs import succeeded, usage_record
+from llm_router.keys import Limits
 from llm_router.models import CacheTier, Job, JobStatus, Lane, Source
 from llm_router.pipeline import Pipeline
 from llm_router.request_bodies import MAX_MESSAGE_CHARS
 from llm_router.requests import OVERDUE_MS
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
+from llm_router.worst_case import WorstCase
 from route_batch.routing import Outcome, Prompts, Received
 from tests.builders import COSTS, TINY, make_answer, make_entry
 from tests.fakes import (
     NOW_MS,
+    FakeAllowanceStore,
     FakeBatchStore,
     FakeBreaker,
     FakeCacheStore,
@@ -241,6 +245,29 @@ def test_poisonous_line() -> None:
         world.batches.get(BATCH.batch_id).refused,
     )
     assert [] == world.aside
+
+
+def test_line_that_the_budget_does_not_cover() -> None:
+    """A line that costs more than is left of the budget of its batch's key is refused under its place."""
+    world, store = World(), FakeAllowanceStore()
+    limits = Limits(monthly_budget_nano_usd=1)
+    batch = replace(BATCH, batch_id=f"batch_{'1' * 32}", key_id="key_1", limits=limits)
+    world.batches.open(batch)
+    allowances = Allowances(
+        store=store,
+        worst_case=WorstCase(statuses=FakeStatusStore(), costs=COSTS),
+        clock=world.clock,
+        announce=lambda _: None,
+        on_store_error=lambda _: None,
+    )
+    prompts = replace(world.prompts, pipeline=replace(world.prompts.pipeline, allowances=allowances))
+    outcome = prompts.route(line_message(1, batch_id=batch.batch_id))
+    (refused,) = world.batches.results(batch.batch_id, first_line=1, count=1)
+
+    assert "refused" == outcome.what
+    assert refused.error is not None
+    assert ("budget_exceeded", "monthly_budget_nano_usd") == (refused.error.code, refused.error.field)
+    assert [] == world.dispatched
 
 
 def test_line_that_wants_a_model_of_others() -> None:

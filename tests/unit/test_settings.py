@@ -57,7 +57,7 @@ REQUIRED: dict[type[Settings], dict[str, str]] = {
         "STATUS_TABLE": "s",
         "OLLAMA_BASE_URL": "http://box:11434",
     },
-    AggregateCostsSettings: {"ROLLUP_TABLE": "r"},
+    AggregateCostsSettings: {"ROLLUP_TABLE": "r", "LIMIT_TABLE": "l"},
     AuthorizeSettings: {"KEY_TABLE": "k"},
     KeysSettings: {"KEY_TABLE": "k"},
     AnalyticsSettings: {"ROLLUP_TABLE": "r", "STATUS_TABLE": "s", "INFERENCE_QUEUE_URL": "http://sqs/q"},

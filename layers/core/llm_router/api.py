@@ -41,6 +41,7 @@ STATUS: Final[dict[type[RouterError], int]] = {
     errors.PromptTooLongError: 422,
     errors.ResponseFormatError: 422,
     errors.RateLimitedError: 429,
+    errors.BudgetExceededError: 429,
     errors.ModelError: 502,
     errors.ModelNotFoundError: 503,
     errors.ModelUnavailableError: 503,
@@ -53,6 +54,7 @@ STATUS: Final[dict[type[RouterError], int]] = {
 _BY_CODE: Final = {kind.code: status for kind, status in STATUS.items()} | {jobs.CANCELLED: 409, jobs.SET_ASIDE: 503}
 _MEDIA_TYPE = re.compile(r"\s*(?P<type>[\w./+-]+)\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*", re.IGNORECASE)
 
+_SOON_MS: Final = 60_000
 _LIMIT_HEADERS: Final = "limit_headers"
 """Where a request keeps them until there is a response."""
 
@@ -85,8 +87,8 @@ def create_api() -> Api:
         response.headers.update(app.context.get(_LIMIT_HEADERS, {}))
         if retry_after_ms := getattr(error, "retry_after_ms", None):
             response.headers["Retry-After"] = str(-(-retry_after_ms // 1000))
-        elif status == HTTPStatus.TOO_MANY_REQUESTS:
-            response.headers["x-should-retry"] = "false"  # what is too large stays so, and OpenAI's clients would
+        if status == HTTPStatus.TOO_MANY_REQUESTS and not 0 < (retry_after_ms or 0) <= _SOON_MS:
+            response.headers["x-should-retry"] = "false"  # OpenAI's clients would ask again within seconds
         return response
 
     def on_no_route(_: NoRouteError) -> Response[str]:
@@ -219,8 +221,7 @@ def tenant_named(event: Mapping[str, Any]) -> str:
     named: str | None = (event.get("queryStringParameters") or {}).get("tenant")
     if named is None:
         return tenant_of(event)
-    if role_of(event) is not Role.ADMIN:
-        raise errors.ForbiddenError("only a key with the role admin may name a tenant", field="tenant")
+    require_admin(event)
     if named != ALL_TENANTS and not is_tenant(named):
         raise InvalidRequestError("must be all, or 1 to 64 of A-Z, a-z, 0-9 and _ . : -", field="tenant")
     return named

@@ -11,8 +11,9 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from llm_router.callers import Caller
 from llm_router.errors import InvalidRequestError
-from llm_router.keys import Tenant
+from llm_router.keys import Limits, Tenant
 from llm_router.models import Delivery, Job
 from llm_router.prompt import sha256_hex
 from llm_router.request_bodies import ChatRequest
@@ -53,6 +54,9 @@ class Batch(Struct, frozen=True, kw_only=True):
     created_at_ms: int
     allowed_models: tuple[str, ...] = ()
     """Those that the key may have which handed it in; all when empty."""
+    key_id: str = ""
+    limits: Limits = Limits()
+    """Of that key, when it handed the batch in."""
     lines: int = 0
     """How many lines have been read; blank ones do not count."""
     invalid: int = 0
@@ -68,6 +72,11 @@ class Batch(Struct, frozen=True, kw_only=True):
     cancelled_at_ms: int | None = None
     announced_at_ms: int | None = None
     """When everybody was first told that all its lines have ended."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who handed it in."""
+        return Caller(tenant=self.tenant, key_id=self.key_id, allowed_models=self.allowed_models, limits=self.limits)
 
     @property
     def expires_at(self) -> int:

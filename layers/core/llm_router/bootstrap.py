@@ -7,9 +7,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import boto3
+import msgspec
 from botocore.config import Config
 
 from llm_router.adapters.capacity import meter
+from llm_router.adapters.dynamodb_allowances import DynamoAllowanceStore
 from llm_router.adapters.dynamodb_batches import DynamoBatchStore
 from llm_router.adapters.dynamodb_box_hours import DynamoBoxHours
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
@@ -25,6 +27,7 @@ from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.dynamodb_usage import DynamoUsageStore
 from llm_router.adapters.secrets import Secret
 from llm_router.adapters.sqs import SqsInferenceQueue
+from llm_router.allowances import Allowances
 from llm_router.breaker import Breaker, GuardedModel
 from llm_router.classification import LearnedClassifier, RuleClassifier
 from llm_router.conversations import Conversations
@@ -33,6 +36,7 @@ from llm_router.errors import EmbeddingError, StoreError
 from llm_router.heartbeat import LeaseKeeper
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import utc_day
+from llm_router.limits import BudgetAlert
 from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import Lane, new_request_id
 from llm_router.observability import Metric, count, count_degraded, logger
@@ -60,6 +64,7 @@ from llm_router.stored_answers import StoredAnswers
 from llm_router.tally import Tally
 from llm_router.unavailable import UnavailableEmbedder
 from llm_router.verification import PairVerifier
+from llm_router.worst_case import WorstCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,9 +234,9 @@ def conversations(job_table: str, look: "Callable[[str], Job] | None" = None) ->
     return Conversations(store, look or reader.get, now_ms)
 
 
-def rollup_store(table: str, *, consistent: bool = False) -> DynamoRollupStore:
-    """Return the rollup table."""
-    return DynamoRollupStore(dynamodb(), table, now_ms, consistent=consistent)
+def rollup_store(table: str, *, limit_table: str = "", consistent: bool = False) -> DynamoRollupStore:
+    """Return the rollup table, and that of the limits for whoever counts records."""
+    return DynamoRollupStore(dynamodb(), table, now_ms, limit_table=limit_table, consistent=consistent)
 
 
 def usage_store(table: str) -> DynamoUsageStore:
@@ -264,6 +269,25 @@ def rate_limiter(limit_table: str) -> RateLimiter:
     return RateLimiter(
         store=DynamoLimitStore(dynamodb(), limit_table), clock=now_ms, on_store_error=_request_not_counted
     )
+
+
+def allowances(settings: PipelineSettings, costs: Costs) -> Allowances:
+    """Return what requests take of keys while they are on their way."""
+    return Allowances(
+        store=DynamoAllowanceStore(dynamodb(), settings.limit_table),
+        worst_case=WorstCase(statuses=status_store(settings.status_table), costs=costs),
+        clock=now_ms,
+        announce=_announce_low_budget,
+        on_store_error=_request_not_counted,
+    )
+
+
+def _announce_low_budget(alert: BudgetAlert) -> None:
+    from llm_router.adapters.eventbridge import put_event  # noqa: PLC0415 - hardly anybody needs it
+
+    put_event(events(), "Budget Alert", msgspec.json.encode(alert).decode())
+    logger().warning("a budget runs low", extra={"key_id": alert.key_id, "month": alert.month})
+    count(Metric.BUDGET_ALERT)
 
 
 def _request_not_counted(error: StoreError) -> None:
@@ -336,6 +360,7 @@ def pipeline(
     jobs = job_store(settings.job_table, settings.usage_table)
     requests = Requests(jobs, dispatch, now_ms, lane)
     vectors = RememberingEmbedder(embedder(settings))
+    costs = Costs.of(settings.instance_usd_per_hour, settings.baseline_model, today())
     return Pipeline(
         classifier=classifier(settings, vectors),
         router=Router.from_settings(settings, today()),
@@ -343,7 +368,8 @@ def pipeline(
         # A conversation whose last request is stuck gets it going again: its caller may never look at it.
         conversations=conversations(settings.job_table, lambda job_id: requests.revive(jobs.get(job_id))),
         jobs=jobs,
-        costs=Costs.of(settings.instance_usd_per_hour, settings.baseline_model, today()),
+        costs=costs,
+        allowances=allowances(settings, costs),
         dispatch=dispatch,
         breaker=breaker(settings.status_table),
         statuses=status_store(settings.status_table),

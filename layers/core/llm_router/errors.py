@@ -11,6 +11,7 @@ RouterError
 ├── UnauthorizedError            nobody knows who asks
 ├── ForbiddenError               the caller is known and may not do this
 ├── RateLimitedError             the caller's key has used up what it may for now; names the limit
+│   └── BudgetExceededError      what is left of the month's budget does not cover the request
 ├── NotFoundError                the id is unknown, expired or somebody else's
 ├── ConflictError                another writer was there first, or the state forbids the change
 ├── ModelError                   the model gave no usable answer
@@ -108,6 +109,12 @@ class RateLimitedError(RouterError):
         super().__init__(message)
         self.field = field
         self.retry_after_ms = retry_after_ms
+
+
+class BudgetExceededError(RateLimitedError):
+    """What is left of the month's budget does not cover the request."""
+
+    code = "budget_exceeded"
 
 
 class NotFoundError(RouterError):

@@ -2,7 +2,7 @@
 
 from typing import Final, Self
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from llm_router.box import CHARS_PER_TOKEN
 from llm_router.models import Generation
@@ -41,6 +41,11 @@ class Pace(Struct, frozen=True, kw_only=True):
             output_tokens=_roll(self.output_tokens, generation.output_tokens),
             learned_at_ms=now_ms,
         )
+
+    def longest_ms(self, *, prompt_chars: int, max_tokens: int) -> int | None:
+        """Return how long an answer takes that uses all of its tokens, load included; None where nobody knows."""
+        longest = structs.replace(self, output_tokens=None if self.output_tokens is None else float(max_tokens))
+        return longest.expected_ms(prompt_chars=prompt_chars, max_tokens=max_tokens, resident=False)
 
     def expected_ms(self, *, prompt_chars: int, max_tokens: int, resident: bool) -> int | None:
         """Return how long an answer takes once it is begun; None while the box's speed is not known.

@@ -41,8 +41,10 @@ def footprint(job: Job, used: Quantities) -> Quantities:
 def recording(record: UsageRecord) -> Quantities:
     """Return what it takes to write a usage record, and to count it, in rows of up to 1 KB."""
     written = _started(item_bytes(msgspec.to_builtins(record)), _WRITE_BYTES)
-    remembered = 1
-    return Quantities(write_request_milliunits=_TRANSACTION_MILLIUNITS * (written + remembered + len(row_keys(record))))
+    remembered, charged = 1, int(record.reservation is not None)
+    return Quantities(
+        write_request_milliunits=_TRANSACTION_MILLIUNITS * (written + remembered + charged + len(row_keys(record)))
+    )
 
 
 def _waiting(job: Job) -> Quantities:

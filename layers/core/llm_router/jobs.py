@@ -99,6 +99,7 @@ def _usage_record(job: Job, *, joined: bool) -> UsageRecord:
         latency_ms=job.latency_ms,
         actual_nano_usd=spent.actual_nano_usd if spent else 0,
         baseline_nano_usd=answer.baseline_nano_usd if answer else 0,
+        reservation=job.reservation,
     )
 
 

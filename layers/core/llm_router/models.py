@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from llm_router.arms import DEFAULT_ARM, SHADOW_ARM
 from llm_router.classification.complexity import Complexity
+from llm_router.limits import Reservation
 from llm_router.quantities import Quantities
 from llm_router.sampling import Sampling
 
@@ -282,6 +283,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """What it took of the platform until it was stored."""
     caller: Caller | None = None
     """None where nobody waits for it."""
+    reservation: Reservation | None = None
+    """None where no budget is charged."""
     started_at_ms: int | None = None
     partial_text: str = ""
     answer: Answer | None = None

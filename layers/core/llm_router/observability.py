@@ -24,6 +24,7 @@ class Metric(StrEnum):
     PRELOAD_FAILED = "PreloadFailed"
     FEEDBACK = "Feedback"
     LIMIT_UNCHECKED = "LimitUnchecked"
+    BUDGET_ALERT = "BudgetAlert"
     ROLLUP_DRIFT = "RollupDrift"
 
 

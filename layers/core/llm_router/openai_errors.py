@@ -26,6 +26,12 @@ _AS: Final[Mapping[str, tuple[int, str]]] = {
 _RESPONSES: Final = f"{PREFIX}responses"
 _PARAMETERS: Final[Mapping[str, str | None]] = {"force_model": "model", "message": "messages", "body": None}
 """What the caller calls a field of the router's own requests."""
+_LIMIT: Final = ("requests", "rate_limit_exceeded")
+_LIMITS: Final[Mapping[str | None, tuple[str, str]]] = {
+    "tokens_per_minute": ("tokens", "rate_limit_exceeded"),
+    "monthly_budget_nano_usd": ("insufficient_quota", "insufficient_quota"),
+}
+"""Type and code of what a limit of a key refuses."""
 
 
 class OpenAIErrorDetail(Struct, frozen=True, kw_only=True):
@@ -45,8 +51,9 @@ class OpenAIErrorBody(Struct, frozen=True):
 
 def openai_error(path: str, status: int, code: str, message: str, field: str | None) -> tuple[int, OpenAIErrorBody]:
     """Return status and body for what the router's own interface would answer with these at a path."""
-    if code == errors.RateLimitedError.code:
-        return _of_limit(message, field)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        kind, code = _LIMITS.get(field, _LIMIT)
+        return status, OpenAIErrorBody(OpenAIErrorDetail(message=message, type=kind, param=None, code=code))
     is_told = code == errors.PromptTooLongError.code
     param = _parameter(path, "message" if is_told else field)
     if field is not None and not is_told:
@@ -59,11 +66,6 @@ def _parameter(path: str, field: str | None) -> str | None:
     if field is None:
         return None
     return "input" if field == "message" and path.startswith(_RESPONSES) else _PARAMETERS.get(field, field)
-
-
-def _of_limit(message: str, limit: str | None) -> tuple[int, OpenAIErrorBody]:
-    kind = "tokens" if limit == "tokens_per_minute" else "requests"
-    return 429, OpenAIErrorBody(OpenAIErrorDetail(message=message, type=kind, param=None, code="rate_limit_exceeded"))
 
 
 def _type(status: int) -> str:

@@ -7,6 +7,8 @@ from functools import partial
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from llm_router import callers
+from llm_router.allowances import BUDGET, Allowances, LowBudgetError
 from llm_router.breaker import Breaker
 from llm_router.conversations import Conversations
 from llm_router.costs import Costs
@@ -46,15 +48,19 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     """Whether `dispatch` does the work itself, while the caller waits."""
     lane: Lane = Lane.INTERACTIVE
     """Whose jobs `dispatch` takes."""
+    allowances: Allowances | None = None
+    """What keys may still take; None where nobody has a limit."""
+    holder: callers.Caller = callers.OPERATOR
+    """Who asks."""
 
     @property
     def requests(self) -> Requests:
         """What looks after the requests that this pipeline has accepted."""
         return Requests(self.jobs, self.dispatch, self.clock, self.lane)
 
-    def limited_to(self, models: tuple[str, ...]) -> "Pipeline":
-        """Return the way of the prompts of a caller who may only have these models, or any where there are none."""
-        return replace(self, router=self.router.limited_to(models))
+    def limited_to(self, caller: callers.Caller) -> "Pipeline":
+        """Return the way of the prompts of a caller, who may not have more than his key says."""
+        return replace(self, router=self.router.limited_to(caller.allowed_models), holder=caller)
 
     def submit(
         self,
@@ -76,8 +82,28 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             InvalidRequestError: the forced model is not configured.
             ForbiddenError: the caller may not have the model.
             ModelUnavailableError: the cache has no answer, the box is known to be down, and there is no cloud.
+            RateLimitedError: as many requests of the key are on their way as may be, or its budget is used up.
             StoreError: the job could not be stored or dispatched; nothing was started.
         """
+        submitted = partial(
+            self._submit, tenant=tenant, source=source, job_id=job_id, wait_seconds=wait_seconds, delivery=delivery
+        )
+        try:
+            return submitted(request)
+        except LowBudgetError as low:  # nothing was started
+            return submitted(replace(request, force_model=low.cheapest), without=(BUDGET,))
+
+    def _submit(
+        self,
+        request: ChatRequest,
+        *,
+        tenant: str,
+        source: Source,
+        job_id: str | None,
+        wait_seconds: float,
+        delivery: Delivery,
+        without: tuple[str, ...] = (),
+    ) -> Job:
         created_at_ms = self.clock()
         job_id = job_id or self.new_id()
         plan = Planner(self.classifier, self.router, self.conversations).plan(tenant, request, job_id)
@@ -99,6 +125,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             created_at_ms=created_at_ms,
             delivery=delivery,
         )
+        job = replace(job, degraded=job.degraded + without)
         if lookup.hit is not None:
             return self._record(self._with_stored_answer(job, lookup.hit), plan.conversation)
         if wait_seconds > 0 and not self.is_inline:
@@ -112,9 +139,17 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
     def _start(self, job: Job, lookup: Lookup, conversation: Conversation | None, send: Dispatch) -> Job:
         """Store a job and have it run, unless an equal one is on its way: then it joins that one."""
+        if self.allowances is not None:
+            look = self.requests.look_again
+            job = self.allowances.take(self.holder, job, look, cheaper=self.router.within_reach(job.prompt_chars))
         job = replace(job, used=self._used(job))
-        with self.conversations.claimed(conversation, job.job_id):
-            leads = self.jobs.open(job)
+        try:
+            with self.conversations.claimed(conversation, job.job_id):
+                leads = self.jobs.open(job)
+        except ConflictError:  # it was not stored; after a StoreError nobody can tell
+            if self.allowances is not None:
+                self.allowances.give_back(self.holder, job)
+            raise
         if leads:
             return self._lead(job, lookup, send)
         with suppress(StoreError):  # its leader may have ended, and its worker died before telling who joined
@@ -167,8 +202,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
     def _with_stored_answer(self, job: Job, hit: Hit, *, fallback: str | None = None) -> Job:
         now_ms = self.clock()
-        answer = answer_from_cache(hit, self.costs, now_ms, fallback=fallback)
-        return succeeded(replace(job, caller=None), answer, now_ms)  # nobody waits for what is there
+        return succeeded(job, answer_from_cache(hit, self.costs, now_ms, fallback=fallback), now_ms)
 
     def _record(self, finished: Job, conversation: Conversation | None) -> Job:
         with self.conversations.claimed(conversation, finished.job_id):

@@ -12,7 +12,7 @@ from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
 from llm_router.input_files import InputFile
 from llm_router.keys import ApiKey, KeyRecord, Limits
-from llm_router.limits import Minute
+from llm_router.limits import Balance, Minute, Reservation
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, Lane, ModelCall
 from llm_router.usage import Rollup, RowKey, UsageEvent, UsageRecord
 
@@ -470,3 +470,26 @@ class LimitStore(Protocol):
 
     def settle(self, key_id: str, ends_at_ms: int, tokens: int) -> None:
         """Add tokens, or fewer than none, to what was taken in the minute with this end; nothing once it is over."""
+
+
+class AllowanceStore(Protocol):
+    """Keeps what requests on their way take of keys. Every method raises StoreError when the store fails."""
+
+    def reserve(self, reservation: Reservation, ceiling_nano_usd: int) -> tuple[bool, Balance]:
+        """Take a reservation of a budget, unless more than the ceiling would be committed then.
+
+        Returns:
+            Whether it was taken, and the balance as it is now.
+        """
+
+    def release(self, reservation: Reservation) -> None:
+        """Give a reservation back, whose request never came to be."""
+
+    def note_announced(self, reservation: Reservation) -> None:
+        """Note that somebody was told that the budget runs low."""
+
+    def take_slot(self, key_id: str, slot: str, limit: int, now_ms: int) -> Sequence[str]:
+        """Take a slot; return those that are taken where there are as many as the limit, and none when it was taken."""
+
+    def free_slots(self, key_id: str, slots: Sequence[str]) -> None:
+        """Free slots; those that are free stay so."""

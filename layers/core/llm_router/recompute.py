@@ -10,7 +10,7 @@ from llm_router.errors import InvalidRequestError
 from llm_router.ports import Clock, RollupStore, UsageStore
 from llm_router.rollups import by_row, total, usage_event
 from llm_router.settled_days import check_recorded, days_of_month, is_settled
-from llm_router.usage import MonthKey, RollupKey, RowKey, UsageRecord
+from llm_router.usage import AnyKey, MonthKey, RollupKey, RowKey, UsageRecord
 
 _SHOWN: Final = 200
 _MONTH_READINGS: Final = 3
@@ -123,7 +123,7 @@ class Recomputation(Struct, frozen=True, kw_only=True):
             self.rollups.replace(key, rebuilt)
 
 
-def rebuild(records: Iterable[UsageRecord]) -> dict[RowKey, Counter[str]]:
+def rebuild(records: Iterable[UsageRecord]) -> dict[AnyKey, Counter[str]]:
     """Add the records of a day up in all their rows, of which those of a month have the day's share.
 
     In memory are the rows, not the records.

@@ -66,6 +66,14 @@ class Requests(Struct, frozen=True):
         self.pass_on(ended)
         return ended
 
+    def look_again(self, job_id: str) -> Job:
+        """Return a request of any tenant's as it stands, after getting it going again where it is stuck.
+
+        Raises:
+            NotFoundError: it is unknown or expired.
+        """
+        return self.revive(self.jobs.get(job_id))
+
     def revive(self, job: Job) -> Job:
         """Return the job, after getting it going again where its worker died or its message was lost."""
         if job.status.finished:

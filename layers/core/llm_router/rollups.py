@@ -15,7 +15,7 @@ from llm_router.arms import SHADOW_ARM
 from llm_router.models import JobStatus
 from llm_router.ports import TRANSACTION_ACTIONS, RollupStore
 from llm_router.quantities import QUANTITIES
-from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
+from llm_router.usage import AnyKey, BatchKey, BudgetKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 
 REFUSED: Final = "refused_"
 """Begins the names of the counters of refused candidates; the reason follows."""
@@ -80,15 +80,22 @@ def slot_of(epoch_ms: int) -> str:
 
 def usage_event(record: UsageRecord) -> UsageEvent:
     """Return what a record adds to its rows."""
-    return UsageEvent(record.request_id, row_keys(record), counters(record))
+    rows, held = row_keys(record), record.reservation
+    if held is None:
+        return UsageEvent(record.request_id, rows, counters(record))
+    spent = record.actual_nano_usd
+    charges = {"committed_nano_usd": spent - held.nano_usd, "spent_nano_usd": spent}
+    return UsageEvent(record.request_id, rows, counters(record), BudgetKey(held.month, held.key_id), charges)
 
 
-def by_row(events: Iterable[UsageEvent]) -> dict[RowKey, Counter[str]]:
+def by_row(events: Iterable[UsageEvent]) -> dict[AnyKey, Counter[str]]:
     """Add events up, row by row."""
-    rows: dict[RowKey, Counter[str]] = defaultdict(Counter)
+    rows: dict[AnyKey, Counter[str]] = defaultdict(Counter)
     for event in events:
         for key in event.rows:
             rows[key].update(event.counters)
+        if event.budget is not None:
+            rows[event.budget].update(event.charges)
     return dict(rows)
 
 
@@ -97,15 +104,16 @@ def transactions(events: Iterable[UsageEvent]) -> Iterator[Sequence[UsageEvent]]
 
     An event costs a write of its own, which remembers it; the write of a row is shared by all its events of one part.
     Events of one tenant, half hour, model, complexity, arm and source share all rows but those of batches: 97 of them
-    and three rows are one transaction. At worst no two events share any of their four rows, and 20 of them are one.
+    and three rows are one transaction. At worst no two events share any of their four rows or their balance, and 16 of
+    them are one.
     """
     part: list[UsageEvent] = []
-    rows: set[RowKey] = set()
+    rows: set[AnyKey] = set()
     for event in sorted({event.request_id: event for event in events}.values(), key=attrgetter("rows")):
-        grown = rows.union(event.rows)
+        grown = rows.union(event.written)
         if len(part) + 1 + len(grown) > TRANSACTION_ACTIONS:
             yield part
-            part, grown = [], set(event.rows)
+            part, grown = [], set(event.written)
         part.append(event)
         rows = grown
     if part:

@@ -9,7 +9,7 @@ from llm_router.arms import DEFAULT_ARM, FORCED_ARM, Arm, chosen, repeated
 from llm_router.box import fits
 from llm_router.classification.complexity import Complexity
 from llm_router.errors import ConfigError, ForbiddenError, UnknownModelError
-from llm_router.fallback import CLOUD_PREFIX
+from llm_router.fallback import CLOUD_PREFIX, is_cloud
 from llm_router.prices import price_book
 from llm_router.settings import RoutingSettings
 
@@ -117,6 +117,10 @@ class Router(Struct, frozen=True):
     def known(self) -> tuple[str, ...]:
         """Return every model that a caller can insist on, each once."""
         return tuple(dict.fromkeys([*self.first_asked, *self.others]))
+
+    def within_reach(self, chars: int) -> tuple[str, ...]:
+        """Return the models that the caller may have and that can hold a prompt of a length."""
+        return tuple(model for model in self.known if self.allows(model) and (is_cloud(model) or fits(model, chars)))
 
     def named(self, name: str) -> str | None:
         """Return the configured model of a name, with its provider (`ollama/llama3.2`) or without; None for no model.

@@ -198,6 +198,7 @@ class PipelineSettings(GradingSettings, CacheSettings, MoneySettings):
     job_table: str
     usage_table: str
     status_table: str
+    limit_table: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +228,6 @@ class ChatSettings(PipelineSettings, CloudSettings, InferSettings):
 
     inference_mode: Literal["queue", "inline"] = "queue"
     inference_queue_url: HttpUrl
-    limit_table: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +267,7 @@ class AggregateCostsSettings(Settings):
     """Settings of `aggregate_costs`."""
 
     rollup_table: str
+    limit_table: str
 
 
 @dataclass(frozen=True, kw_only=True)

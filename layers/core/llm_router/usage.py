@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from llm_router.arms import DEFAULT_ARM
 from llm_router.classification.complexity import Complexity
+from llm_router.limits import Reservation
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
 from llm_router.quantities import Quantities
 
@@ -43,6 +44,8 @@ class UsageRecord(Quantities, frozen=True, kw_only=True, omit_defaults=False):
     latency_ms: int = 0
     actual_nano_usd: int = 0
     baseline_nano_usd: int = 0
+    reservation: Reservation | None = None
+    """What it held of a key's budget, which it is charged to; None where there is no budget."""
 
 
 class RollupKey(Struct, frozen=True, order=True):
@@ -72,8 +75,17 @@ class BatchKey(Struct, frozen=True, order=True):
     batch_id: str
 
 
+class BudgetKey(Struct, frozen=True, order=True):
+    """What the balance of a budget is about."""
+
+    month: str
+    key_id: str
+
+
 RowKey = RollupKey | MonthKey | BatchKey
 """What one row of counters is about, of whatever kind."""
+AnyKey = RowKey | BudgetKey
+"""The same, or a balance, which is kept elsewhere."""
 
 
 class UsageEvent(Struct, frozen=True):
@@ -84,6 +96,15 @@ class UsageEvent(Struct, frozen=True):
     rows: tuple[RowKey, ...]
     """One of each kind, always in the same order; last that of its batch, if it is of one."""
     counters: Mapping[str, int]
+    budget: BudgetKey | None = None
+    """The balance that it changes, if it does."""
+    charges: Mapping[str, int] = {}
+    """What it adds to that."""
+
+    @property
+    def written(self) -> tuple[AnyKey, ...]:
+        """All that it is added to."""
+        return self.rows if self.budget is None else (*self.rows, self.budget)
 
 
 class Rollup(Struct, frozen=True):

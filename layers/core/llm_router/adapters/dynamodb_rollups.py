@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_router.adapters.dynamodb import refused, store_errors, to_item
+from llm_router.adapters.dynamodb_allowances import BUDGET_TTL_SECONDS, budget_item
 from llm_router.ports import Clock
 from llm_router.rollups import by_row
-from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent
+from llm_router.usage import AnyKey, BatchKey, BudgetKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,10 +32,18 @@ class DynamoRollupStore:
     - `months#<month>`: the row of every tenant, by its name,
     - `batch#<batch_id>`: its row,
     - `counted#<request>`: that a record was counted.
+
+    Balances of budgets are in the limit table, see `DynamoAllowanceStore`.
     """
 
-    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock, *, consistent: bool = False) -> None:
-        """Use a table; consistent reads see every write before them, and cost twice as much."""
+    def __init__(
+        self, client: "DynamoDBClient", table: str, clock: Clock, *, limit_table: str = "", consistent: bool = False
+    ) -> None:
+        """Use a table, and that of the limits where records are counted.
+
+        Consistent reads see every write before them, and cost twice as much.
+        """
+        self._limits = limit_table
         self._client = client
         self._consistent = consistent
         self._table = table
@@ -123,19 +132,26 @@ class DynamoRollupStore:
             }
         }
 
-    def _added(self, key: RowKey, counters: Mapping[str, int], now: int) -> "TransactWriteItemTypeDef":
-        partition, sort, ttl_seconds = _place(key)
+    def _added(self, key: AnyKey, counters: Mapping[str, int], now: int) -> "TransactWriteItemTypeDef":
+        table, place, ttl_seconds = self._where(key)
         values = {f":{index}": {"N": str(count)} for index, count in enumerate(counters.values())}
         additions = ", ".join(f"#{index} :{index}" for index in range(len(counters)))
         return {
             "Update": {
-                "TableName": self._table,
-                "Key": _key(partition, sort),
+                "TableName": table,
+                "Key": place,
                 "UpdateExpression": f"SET expires_at = :expires_at ADD {additions}",
                 "ExpressionAttributeNames": {f"#{index}": name for index, name in enumerate(counters)},
                 "ExpressionAttributeValues": values | {":expires_at": {"N": str(now + ttl_seconds)}},
             }
         }
+
+    def _where(self, key: AnyKey) -> tuple[str, dict[str, Any], int]:
+        """Return the table and the key of a row, and how many seconds after its last event it is kept."""
+        if isinstance(key, BudgetKey):
+            return self._limits, budget_item(key.key_id, key.month), BUDGET_TTL_SECONDS
+        partition, sort, ttl_seconds = _place(key)
+        return self._table, _key(partition, sort), ttl_seconds
 
 
 def _place(key: RowKey) -> tuple[str, str, int]:
