@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
-from analytics.queries import COSTS_PARAMETERS, Caller, ReportQuery, parse_query
+from analytics.queries import COSTS_PARAMETERS, ReportQuery, parse_query
 from llm_router.cache_entries import CacheEntry
 from llm_router.classification import Complexity
 from llm_router.costs import Costs
@@ -115,7 +115,8 @@ def make_query(days: int = 1, *, now_ms: int = NOW_MS, **fields: str) -> ReportQ
     """
     parameters = {{"first": "from", "last": "to"}.get(name, name): value for name, value in fields.items()}
     period = {} if "from" in parameters else {"days": str(days)}
-    return parse_query(parameters | period, Caller("default", is_admin=True), now_ms, COSTS_PARAMETERS)
+    tenant = parameters.pop("tenant", "default")
+    return parse_query(parameters | period, tenant, Role.ADMIN, now_ms, COSTS_PARAMETERS)
 
 
 def usage_at(moment: str, request_id: str = "req_1", **fields: Any) -> UsageRecord:

@@ -114,3 +114,10 @@ def known_usd(nano: int | None) -> float | None:
 def percent(part: int, whole: int) -> float | None:
     """Return a share in percent; None of nothing."""
     return round(100 * part / whole, 2) if whole else None
+
+
+def saved_percent(saved_nano_usd: int | None, baseline_nano_usd: int | None) -> float | None:
+    """Return what was saved in percent, rounded down, so that less than all is never 100; None where it is unknown."""
+    if saved_nano_usd is None or not baseline_nano_usd:
+        return None
+    return 100 * 100 * saved_nano_usd // baseline_nano_usd / 100

@@ -9,10 +9,11 @@ from msgspec import Struct
 
 from analytics.figures import Baselines, Figures, known_usd
 from analytics.periods import starts
-from analytics.queries import ALL_TENANTS, ReportQuery
+from analytics.queries import ReportQuery
 from analytics.reading import Reading
 from llm_router.box_hours import BoxHour
 from llm_router.full_cost import FullCost, full_cost, share
+from llm_router.keys import ALL_TENANTS
 from llm_router.platform_prices import PlatformPrices
 from llm_router.ports import BoxHours, RollupStore
 from llm_router.report_responses import FullyLoaded

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from analytics.periods import SLOT_MINUTES, is_midnight, is_slot, starts
 from llm_router.errors import ForbiddenError, InvalidRequestError
+from llm_router.keys import Role
 from llm_router.report_responses import Period
 
 MAX_DAYS: Final = 366
@@ -20,20 +21,11 @@ EARLIEST: Final = date(2020, 1, 1)
 """No request is older, and no time zone's arithmetic leaves the calendar."""
 SLOT_DAYS: Final = 398
 """How far back half hours can be read; they are kept for 400 days."""
-ALL_TENANTS: Final = "all"
 DIMENSIONS: Final = ("model", "complexity", "arm", "source", "tenant")
 PERIOD_PARAMETERS: Final = frozenset({"days", "from", "to", "tz", "tenant"})
 COSTS_PARAMETERS: Final = PERIOD_PARAMETERS | {"by"}
-_TENANT: Final = re.compile(r"[!-\"$-~]{1,128}")  # a # would lead into another partition
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MAX_SHOWN_CHARS: Final = 64
-
-
-class Caller(Struct, frozen=True):
-    """Who asks for a report."""
-
-    tenant: str
-    is_admin: bool
 
 
 class ReportQuery(Struct, frozen=True, kw_only=True):
@@ -50,11 +42,12 @@ class ReportQuery(Struct, frozen=True, kw_only=True):
 
 def parse_query(
     given: Mapping[str, str],
-    caller: Caller,
+    tenant: str,
+    role: Role,
     now_ms: int,
     known: frozenset[str] = PERIOD_PARAMETERS,
 ) -> ReportQuery:
-    """Return what the query parameters ask for.
+    """Return what the query parameters of a caller of some role ask for about a tenant.
 
     Raises:
         InvalidRequestError: one of them is not `known`, or breaks its rule.
@@ -67,11 +60,11 @@ def parse_query(
     first_day, last_day = _days(given, today)
     _check_slots(first_day, last_day, zone, today)
     return ReportQuery(
-        tenant=_tenant(given.get("tenant"), caller),
+        tenant=tenant,
         first_day=first_day,
         last_day=last_day,
         zone=zone,
-        by=_dimension(given.get("by", "model"), caller),
+        by=_dimension(given.get("by", "model"), role),
     )
 
 
@@ -138,19 +131,9 @@ def _check_slots(first_day: date, last_day: date, zone: ZoneInfo, today: date) -
         raise InvalidRequestError(f"must be at most {SLOT_DAYS} days ago, except in UTC", field="from")
 
 
-def _tenant(asked: str | None, caller: Caller) -> str:
-    if asked is None:
-        return caller.tenant
-    if not caller.is_admin:
-        raise ForbiddenError("only an admin may name a tenant", field="tenant")
-    if not _TENANT.fullmatch(asked):
-        raise InvalidRequestError("must be all, or a tenant: 1 to 128 visible ASCII characters but #", field="tenant")
-    return asked
-
-
-def _dimension(by: str, caller: Caller) -> str:
+def _dimension(by: str, role: Role) -> str:
     if by not in DIMENSIONS:
         raise InvalidRequestError(f"must be one of {', '.join(DIMENSIONS)}", field="by")
-    if by == "tenant" and not caller.is_admin:
+    if by == "tenant" and role is not Role.ADMIN:
         raise ForbiddenError("only an admin may compare tenants", field="by")
     return by

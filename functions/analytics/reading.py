@@ -10,8 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from analytics.periods import Part, is_midnight, parts, starts
-from analytics.queries import ALL_TENANTS, ReportQuery
+from analytics.queries import ReportQuery
 from llm_router.errors import InvalidRequestError
+from llm_router.keys import ALL_TENANTS
 from llm_router.ports import Clock, RollupStore
 from llm_router.usage import Rollup, RollupKey
 

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Final
 
 from analytics.breakdown import TOTAL, day_row
-from analytics.figures import Baselines, Figures, cost_row, percent
+from analytics.figures import Baselines, Figures, cost_row, saved_percent
 from analytics.queries import ReportQuery, days_of, period
 from analytics.reading import Reading
 from llm_router.costs import usd
@@ -69,7 +69,7 @@ def _compared(model: str, figures: Figures, cost_nano_usd: int | None) -> Baseli
         cost_nano_usd=row.baseline_nano_usd,
         net_savings=row.net_savings,
         net_savings_nano_usd=saved,
-        savings_percentage=percent(saved or 0, cost_nano_usd or 0),
+        savings_percentage=saved_percent(saved, cost_nano_usd),
         outcome="unknown" if saved is None else "saved" if saved > 0 else "cost more" if saved < 0 else "no difference",
     )
 

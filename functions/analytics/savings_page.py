@@ -42,7 +42,7 @@ def page(report: SavingsReport) -> str:
         scope=escape(f"Tenant {report.tenant}, days of {report.period.time_zone}"),
         verdict=escape(_verdict(first)),
         cost=escape(_usd(report.marginal_nano_usd)),
-        shadow_cost=escape(f"{report.shadow_cost:,.6f} USD"),
+        shadow_cost=escape(f"{report.shadow_cost:,.9f} USD"),
         requests=f"{report.requests:,}",
         loaded=_rows((name, _amount(getattr(report.fully_loaded, field))) for field, name in _LOADED.items()),
         loaded_description=escape(report.fully_loaded.description),
@@ -96,11 +96,11 @@ def _day(row: DayRow, model: str) -> Sequence[str]:
 
 
 def _usd(nano: int) -> str:
-    return f"{usd(nano):,.6f} USD"
+    return f"{usd(nano):,.9f} USD"
 
 
 def _amount(nano: int | None) -> str:
-    return _UNKNOWN if nano is None else f"{usd(nano):,.6f}"
+    return _UNKNOWN if nano is None else f"{usd(nano):,.9f}"
 
 
 def _rows(rows: Iterable[Sequence[str]]) -> str:

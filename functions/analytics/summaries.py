@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from analytics.figures import Baselines, Figures, known_usd, percent
+from analytics.figures import Baselines, Figures, known_usd, percent, saved_percent
 from analytics.queries import ReportQuery, period
 from llm_router.costs import usd
 from llm_router.report_responses import CacheStatsResponse, FullyLoaded, SummaryResponse
@@ -35,7 +35,7 @@ def summary(query: ReportQuery, rows: Sequence[Rollup], baselines: Baselines, lo
         total_savings=money.net_savings,
         net_savings=money.net_savings,
         net_savings_nano_usd=money.net_savings_nano_usd,
-        savings_percentage=percent(money.net_savings_nano_usd or 0, money.baseline_nano_usd or 0),
+        savings_percentage=saved_percent(money.net_savings_nano_usd, money.baseline_nano_usd),
         baselines={model: known_usd(cost) for model, cost in baselines.costs_nano_usd(figures).items()},
         avg_latency_ms=round(sums["latency_ms"] / money.requests, 2) if money.requests else 0.0,
         latency_p50_ms=figures.latency_ms(50),

@@ -9,11 +9,10 @@ from analytics.documents import MEDIA_TYPES, Document, render
 from analytics.figures import Baselines
 from analytics.full_costs import LoadedReader
 from analytics.metrics import Metrics
-from analytics.queries import COSTS_PARAMETERS, PERIOD_PARAMETERS, Caller, ReportQuery, parse_query
+from analytics.queries import COSTS_PARAMETERS, PERIOD_PARAMETERS, ReportQuery, parse_query
 from analytics.reading import Reader
 from analytics.reports import Reports
 from llm_router import api, bootstrap
-from llm_router.keys import Role
 from llm_router.platform_prices import platform_prices
 from llm_router.prices import price_book
 from llm_router.report_responses import Report
@@ -75,5 +74,5 @@ def _asked(event: Mapping[str, Any], known: frozenset[str]) -> ReportQuery:
         InvalidRequestError: a parameter is not known, or breaks its rule.
         ForbiddenError: only an admin may ask that.
     """
-    caller = Caller(api.tenant_of(event), is_admin=api.role_of(event) is Role.ADMIN)
-    return parse_query(event.get("queryStringParameters") or {}, caller, bootstrap.now_ms(), known)
+    asked = event.get("queryStringParameters") or {}
+    return parse_query(asked, api.tenant_named(event), api.role_of(event), bootstrap.now_ms(), known)

@@ -18,7 +18,8 @@ def prompts() -> Prompts:
 
     def set_aside(message: Received, error: Refusal) -> None:
         reason = f"{error.field}: {error}" if error.field else str(error)
-        logger().warning("prompt is set aside", extra={"message_id": message.message_id, "reason": reason})
+        # The reason names fields as their sender did, so it stays with the message.
+        logger().warning("prompt is set aside", extra={"message_id": message.message_id, "code": error.code})
         count(Metric.PROMPT_SET_ASIDE)
         keep(message.body, message_id=message.message_id, code=error.code, reason=reason)
 

@@ -141,7 +141,8 @@ def test_least_privilege(name: str) -> None:
 @each_function
 def test_layers(name: str) -> None:
     """A function carries the embedding layer when, and only when, it embeds; likewise the dashboard's."""
-    layers = [target(layer) for layer in FUNCTIONS[name]["Layers"]]
+    own = resources("AWS::Serverless::Function")[name].get("Layers", [])
+    layers = [target(layer) for layer in [*GLOBALS["Layers"], *own]]
     embeds = any("bootstrap.semantic_cache(" in text or "bootstrap.embedder(" in text for text in sources(name))
     embeds = embeds or any("bootstrap.pipeline(" in text for text in sources(name))
     shows = any("chart.js" in text for text in sources(name))
@@ -308,7 +309,7 @@ def test_money_is_kept(name: str) -> None:
 def test_routes_have_payload_two() -> None:
     """Every route speaks payload format 2.0 through the one API."""
     for _, source in events("HttpApi"):
-        assert ("2.0", "HttpApi") == (source["PayloadFormatVersion"], target(source["ApiId"]))
+        assert ("2.0", "HttpApi") == (source.get("PayloadFormatVersion", "2.0"), target(source["ApiId"]))
 
 
 def test_open_routes() -> None:

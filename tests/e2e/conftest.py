@@ -9,6 +9,7 @@ import pytest
 
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.twin import Twin
+from tests.canary import leaks
 from tests.keyed import keyed_client
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
@@ -67,6 +68,22 @@ class Router:
     def items(self, table: str) -> int:
         """Count the items of a table."""
         return self.twin.client("dynamodb").scan(TableName=self.twin.tables[table], Select="COUNT")["Count"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _logs_repeat_nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Look through what the functions of every stack have logged: no prompt, no answer and no key is in it."""
+    before = set(logs(tmp_path_factory))
+    yield
+    written = [path.read_text() for path in logs(tmp_path_factory) if path not in before]
+
+    assert set() == leaks("\n".join(written))
+
+
+def logs(folders: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield the logs of all stacks that have run in this process."""
+    # Not into the linked source folders of those who change the template.
+    return (path for depth in ("*", "*/*") for path in folders.getbasetemp().glob(f"{depth}/functions.log"))
 
 
 @pytest.fixture(scope="module")

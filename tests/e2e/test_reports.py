@@ -58,7 +58,7 @@ def test_savings_report_in_every_form(asked: Any) -> None:
     assert table.headers["content-type"].startswith("text/csv")
     assert float(total["actual_usd"]) == savings["marginal_cost"]
     assert page.headers["content-type"].startswith("text/html")
-    assert f"{savings['marginal_cost']:,.6f} USD" in page.text
+    assert f"{savings['marginal_cost']:,.9f} USD" in page.text
     assert (savings["requests"], savings["answers"]["exact_hits"]) == (3, 1)
     assert (refused.status_code, refused.json()["error"]["code"]) == (406, "not_acceptable")
 

@@ -493,18 +493,20 @@ def test_tenant_that_is_named(named: str) -> None:
     """An administrator may name another tenant, or all; a user may not, and without a name it is the caller's own."""
     admin = seen_by(**{"lambda": {"tenant": "default", "role": "admin"}}) | {"queryStringParameters": {"tenant": named}}
     user = seen_by(**{"lambda": {"tenant": named}}) | {"queryStringParameters": {"tenant": named}}
-    with pytest.raises(ForbiddenError):
+    with pytest.raises(ForbiddenError) as refused:
         tenant_named(user)
 
+    assert "tenant" == refused.value.field
     assert named == tenant_named(admin)
     assert "default" == tenant_named(admin | {"queryStringParameters": {"days": "1"}})
 
 
 def test_name_of_no_tenant() -> None:
-    """What no tenant can be called is refused."""
+    """What no tenant can be called is refused, wherever it would lead."""
     event = seen_by(**{"lambda": {"tenant": "default", "role": "admin"}})
-    with pytest.raises(InvalidRequestError):
-        tenant_named(event | {"queryStringParameters": {"tenant": "a#b"}})
+    for name in ("", "a#b", "a b", "é", "x" * 65, "all\n", "=1+1"):
+        with pytest.raises(InvalidRequestError):
+            tenant_named(event | {"queryStringParameters": {"tenant": name}})
 
 
 def test_respond() -> None:

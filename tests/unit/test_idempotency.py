@@ -4,6 +4,7 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
+from llm_router.callers import Caller
 from llm_router.classification import Classification, Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, InvalidRequestError, ModelUnavailableError, PromptTooLongError
@@ -95,6 +96,18 @@ def test_other_body() -> None:
 
     assert "idempotency-key" == refused.value.field
     assert 1 == len(world.jobs.jobs)
+
+
+def test_other_models() -> None:
+    """Who may not have all models is not shown the answer that a key got from whoever may."""
+    world = World()
+    world.submit()
+    world.pipeline = world.pipeline.limited_to(Caller(tenant="default", allowed_models=(TINY,)))
+    with pytest.raises(ConflictError):
+        world.submit()
+
+    assert "req_2" != world.submit(key="other").job_id
+    assert world.submit(key="other").job_id == world.submit(key="other").job_id
 
 
 def test_other_tenant_other_key() -> None:

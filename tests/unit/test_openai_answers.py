@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chat.facts import facts
@@ -31,8 +31,10 @@ def answered(**fields: Any) -> Job:
 def events(job: Job, *, includes_usage: bool = False) -> list[Any]:
     """Return the chunks of an answered job's stream."""
     assert job.answer is not None
-    *shown, end, nothing = event_stream(job, job.answer, includes_usage=includes_usage).split("\n\n")
-    assert (end, nothing) == ("data: [DONE]", "")
+    lines = event_stream(job, job.answer, includes_usage=includes_usage).splitlines()
+    *shown, end = lines[::2]
+    assert {""} == set(lines[1::2])
+    assert "data: [DONE]" == end
     return [json.loads(event.removeprefix("data: ")) for event in shown]
 
 
@@ -75,8 +77,10 @@ def test_fingerprint() -> None:
 
 
 @given(st.text(max_size=1_000))
+@example('two\N{LINE SEPARATOR}lines\N{PARAGRAPH SEPARATOR}and\x85more\r\n\n"😀\\u2028')
+@example("")
 def test_stream_adds_up(text: str) -> None:
-    """Whatever the text, no event is torn by it, and the pieces are the whole."""
+    """Whatever the text, no event is torn by it, by whatever ends a line, and the pieces are the whole."""
     shown = events(answered(text=text), includes_usage=True)
 
     assert text == "".join(each["choices"][0]["delta"].get("content", "") for each in shown[:-1])

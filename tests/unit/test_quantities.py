@@ -1,5 +1,7 @@
 from itertools import count
 
+from msgspec.structs import replace
+
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ModelUnavailableError, RouterError
@@ -170,6 +172,23 @@ def test_batch_line() -> None:
         world.used("req_1").gateway_requests,
         world.used("req_1").lambda_mb_ms,
     )
+
+
+def test_stored_answer_of_the_cloud() -> None:
+    """Who gets at once what the cloud answered before, the box being down, has not waited."""
+    world = World(has_cloud=True)
+    world.ask()
+    world.answer(ModelUnavailableError("down"))
+    world.answer(make_generation(model=CLOUD), in_cloud=True)
+    breaker = FakeBreaker()
+    breaker.open_for_ms = 60_000
+    world.pipeline = replace(world.pipeline, breaker=breaker)
+    job = world.ask()
+    used = world.used(job.job_id)
+
+    assert job.answer
+    assert CLOUD == job.answer.fallback
+    assert (10 * FRONT_MB, 1, 500) == (used.lambda_mb_ms, used.lambda_requests, used.read_request_milliunits)
 
 
 def test_patience() -> None:

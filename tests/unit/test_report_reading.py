@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from analytics.figures import Figures
 from analytics.periods import Part, parts, starts
-from analytics.queries import ALL_TENANTS, ReportQuery
+from analytics.queries import ReportQuery
 from analytics.reading import MAX_SHIFTED_DAYS, MAX_TENANTS, Reader
 from llm_router.errors import InvalidRequestError
+from llm_router.keys import ALL_TENANTS
 from llm_router.rollups import counters, total, usage_event
 from llm_router.usage import UsageRecord
 from tests.builders import make_query, usage_at

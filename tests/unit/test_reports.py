@@ -72,7 +72,7 @@ def test_summary() -> None:
         total_savings=0.0031993,
         net_savings=0.0031993,
         net_savings_nano_usd=3_199_300,
-        savings_percentage=42.66,
+        savings_percentage=42.65,
         baselines={
             "gpt-4": 0.0075,  # 50 x 30,000 + 100 x 60,000 nano-dollars
             "gpt-3.5-turbo": 0.000175,  # 50 x 500 + 100 x 1,500
@@ -149,6 +149,12 @@ def test_loss() -> None:
     summary = reports(make_usage(actual_nano_usd=3_000_000)).summary(make_query())
 
     assert (-0.0015, -100.0) == (summary.total_savings, summary.savings_percentage)
+
+
+@pytest.mark.parametrize(("cost", "expected"), [(0, 100.0), (1, 99.99), (1_500_000, 0.0), (1_500_001, -0.01)])
+def test_savings_are_not_rounded_up(cost: int, expected: float) -> None:
+    """Only what cost nothing saved everything, and a loss of a nano-dollar is a loss."""
+    assert expected == reports(make_usage(actual_nano_usd=cost)).summary(make_query()).savings_percentage
 
 
 def test_each_day_has_its_price() -> None:

@@ -216,10 +216,10 @@ def test_page() -> None:
     document = render(report, "text/html")
     rows = Page(document).rows
 
-    assert "0.007199 USD saved against gpt-4." in document.body
-    assert ["gpt-4", "0.007500", "0.007199", "95.98 %", "saved"] in rows
-    assert ["gpt-4o-mini", "0.000068", "-0.000234", "-346.52 %", "cost more"] in rows
-    assert ["total", "7", "28.57 %", "150", "39 ms", "0.000301", "0.007500", "0.007199"] in rows
+    assert "0.007198600 USD saved against gpt-4." in document.body
+    assert ["gpt-4", "0.007500000", "0.007198600", "95.98 %", "saved"] in rows
+    assert ["gpt-4o-mini", "0.000067500", "-0.000233900", "-346.52 %", "cost more"] in rows
+    assert ["total", "7", "28.57 %", "150", "39 ms", "0.000301400", "0.007500000", "0.007198600"] in rows
     assert ["from the cache, same meaning", "1"] in rows
     assert all(escape(note) in document.body for note in report.estimates)
 
@@ -228,7 +228,7 @@ def test_page_of_a_loss() -> None:
     """Where the answers cost more than the baseline, the page says so first."""
     loss = savings(make_usage(actual_nano_usd=2_500_000))
 
-    assert "The answers cost 0.001000 USD more than gpt-4 would have." in render(loss, "text/html").body
+    assert "The answers cost 0.001000000 USD more than gpt-4 would have." in render(loss, "text/html").body
 
 
 def test_page_is_by_itself() -> None:

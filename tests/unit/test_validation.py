@@ -5,6 +5,7 @@ import pytest
 from msgspec import Meta
 
 from llm_router.errors import InvalidRequestError
+from llm_router.key_bodies import NewKeyRequest
 from llm_router.models import FeedbackVerdict
 from llm_router.request_bodies import ConversationId, Message
 from llm_router.validation import in_words, parse_json
@@ -141,7 +142,19 @@ def test_unknown_sentence(value: object, kind: Any) -> None:
 @pytest.mark.parametrize("body", [b'{"seed": 1e400}', b'{"messages": [{"content": 1e400}]}'])
 def test_number_out_of_range_in_an_object_without_declared_fields(body: bytes) -> None:
     """Where the field's name is not told, it is the body that has it."""
-    with pytest.raises(InvalidRequestError, match="is a number out of range") as caught:
+    with pytest.raises(InvalidRequestError, match="has a number out of range") as caught:
         parse_json(body, dict[str, Any])
 
     assert "body" == caught.value.field
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [("", "names must have at least 1 character"), ("a" * 65, "names must have at most 64 characters")],
+)
+def test_name_of_a_note(name: str, rule: str) -> None:
+    """A name that the caller chose is told by the field that it stands in."""
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_json(msgspec.json.encode({"tenant": "acme", "labels": {name: "a"}}), NewKeyRequest)
+
+    assert ("labels", rule) == (caught.value.field, str(caught.value))

@@ -221,7 +221,8 @@ def tenant_named(event: Mapping[str, Any]) -> str:
     named: str | None = (event.get("queryStringParameters") or {}).get("tenant")
     if named is None:
         return tenant_of(event)
-    require_admin(event)
+    if role_of(event) is not Role.ADMIN:
+        raise errors.ForbiddenError("only a key with the role admin may name a tenant", field="tenant")
     if named != ALL_TENANTS and not is_tenant(named):
         raise InvalidRequestError("must be all, or 1 to 64 of A-Z, a-z, 0-9 and _ . : -", field="tenant")
     return named

@@ -32,13 +32,19 @@ def key_of(headers: Mapping[str, str]) -> str | None:
     return key
 
 
-def body_sha256(request: ChatRequest) -> str:
-    """Return what two requests have in common when they ask the same, however long each is ready to wait.
+def body_sha256(request: ChatRequest, allowed_models: tuple[str, ...] = ()) -> str:
+    """Return what two requests have in common when they ask the same of the same models, however long each would wait.
 
     Fields at their default are left out, so that a new one does not make yesterday's requests others than today's.
+
+    Args:
+        request: What is asked.
+        allowed_models: Those that the caller may have; empty for all.
     """
     fields = msgspec.to_builtins(request)
     fields.pop("wait_seconds", None)
+    if allowed_models:  # who may not have a model is not to be shown what it has said to another key
+        fields["allowed_models"] = sorted(allowed_models)
     return sha256_hex(msgspec.json.encode(fields, order="sorted"))
 
 
@@ -52,14 +58,15 @@ class KeyedRequests(Struct, frozen=True):
         """Return the key's job as it stands now, and start it where nobody has; see `Pipeline.submit`.
 
         Raises:
-            ConflictError: the key was used with another body, or another request of the conversation is on its way.
+            ConflictError: the key was used with another body, or by a caller who may have other models; or another
+                request of the conversation is on its way.
             RouterError: what `Pipeline.submit` raises; the key is then free for the same body to try again.
         """
         # What is refused must not take the key from the corrected request.
         route = self.pipeline.router.route(Complexity.SIMPLE, request.chars, request.force_model, unit=tenant)
         refuse_too_long(request, route)
         mine = self.pipeline.new_id()
-        job_id = self.store.claim(tenant, key, body_sha256(request), mine)
+        job_id = self.store.claim(tenant, key, body_sha256(request, self.pipeline.router.allowed), mine)
         if job_id != mine:
             try:
                 return self.pipeline.jobs.get(job_id)

@@ -25,6 +25,8 @@ from llm_router.prompt import sha256_hex
 PIECE_CHARS: Final = 256
 """How much of the answer one event of a stream carries."""
 _FINGERPRINT_CHARS: Final = 10
+# Ends of lines for Unicode, if not for event streams: clients that split lines as Python does would tear an event.
+_LINE_ENDS: Final = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 
 
 def completion_of(job: Job, answer: Answer) -> ChatCompletion:
@@ -42,7 +44,8 @@ def completion_of(job: Job, answer: Answer) -> ChatCompletion:
 
 def event_stream(job: Job, answer: Answer, *, includes_usage: bool) -> str:
     """Return an answered job as the whole text of its stream, from the role to the end mark."""
-    events = [msgspec.json.encode(chunk).decode() for chunk in _chunks(job, answer, includes_usage=includes_usage)]
+    chunks = _chunks(job, answer, includes_usage=includes_usage)
+    events = [msgspec.json.encode(chunk).decode().translate(_LINE_ENDS) for chunk in chunks]
     return "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"])
 
 

@@ -202,7 +202,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
     def _with_stored_answer(self, job: Job, hit: Hit, *, fallback: str | None = None) -> Job:
         now_ms = self.clock()
-        return succeeded(job, answer_from_cache(hit, self.costs, now_ms, fallback=fallback), now_ms)
+        answer = answer_from_cache(hit, self.costs, now_ms, fallback=fallback)
+        return succeeded(replace(job, caller=None), answer, now_ms)  # nobody waits for what is there
 
     def _record(self, finished: Job, conversation: Conversation | None) -> Job:
         with self.conversations.claimed(conversation, finished.job_id):

@@ -78,7 +78,7 @@ class SummaryResponse(Report, frozen=True, kw_only=True):
     """Negative when the answers cost more than the baseline would have."""
     net_savings_nano_usd: int | None
     savings_percentage: float | None
-    """None while there is nothing to compare with."""
+    """Rounded down, so that less than all is never 100; None while there is nothing to compare with."""
     baselines: dict[str, float | None]
     """What the same tokens would have cost elsewhere, in USD; other models would count them a little differently."""
     avg_latency_ms: float

@@ -35,7 +35,7 @@ _PATTERNS: Final = {
     r"^(?!all$)[A-Za-z0-9_.:-]{1,64}$(?!\n)": "must be 1 to 64 of A-Z, a-z, 0-9 and _ . : -, and not all",
     r"^ollama/[A-Za-z0-9._:/-]+$": "must be ollama/ and a model's name, like ollama/tinyllama",
 }
-_AT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_AT_PATH = re.compile(r" - at (?P<is_name>`key` in )?`\$\.?(?P<path>[^`]*)`$")
 _NAMED_FIELD = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]+)`")
 _MAX_SHOWN_CHARS: Final = 64
 _BY_REPR: Final = {repr(pattern): words for pattern, words in _PATTERNS.items()}
@@ -95,14 +95,15 @@ def _invalid(message: str, kind: type[Any]) -> InvalidRequestError:
     """Turn the validator's sentence into ours: the field's path apart, the rule in words."""
     found = _AT_PATH.search(message)
     path = found["path"] if found else ""
-    if path.startswith("["):  # of an object without declared fields the name is not told
-        path = ""
+    if path.startswith("[...]"):  # of an object without declared fields only numbers are looked at, and no name is told
+        return InvalidRequestError("has a number out of range", field="body")
     if named := _NAMED_FIELD.match(message):
         rule = "is not a known field" if "unknown" in message else "is required"
         return InvalidRequestError(rule, field=".".join([*filter(None, [path]), named["field"][:_MAX_SHOWN_CHARS]]))
     field = path or "body"
     rule = in_words(_AT_PATH.sub("", message), get_type_hints(get_origin(kind) or kind).get(field))
-    return InvalidRequestError(rule.replace("`", ""), field=field)
+    subject = "names " if found and found["is_name"] else ""
+    return InvalidRequestError(subject + rule.replace("`", ""), field=field)
 
 
 def _choices(kind: object) -> list[str]:
