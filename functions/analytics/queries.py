@@ -13,6 +13,7 @@ from msgspec import Struct
 from analytics.periods import SLOT_MINUTES, is_midnight, is_slot, starts
 from llm_router.errors import ForbiddenError, InvalidRequestError
 from llm_router.keys import Role
+from llm_router.query_parameters import only_known, whole_number
 from llm_router.report_responses import Period
 
 MAX_DAYS: Final = 366
@@ -25,7 +26,6 @@ DIMENSIONS: Final = ("model", "complexity", "arm", "source", "tenant")
 PERIOD_PARAMETERS: Final = frozenset({"days", "from", "to", "tz", "tenant"})
 COSTS_PARAMETERS: Final = PERIOD_PARAMETERS | {"by"}
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MAX_SHOWN_CHARS: Final = 64
 
 
 class ReportQuery(Struct, frozen=True, kw_only=True):
@@ -53,8 +53,7 @@ def parse_query(
         InvalidRequestError: one of them is not `known`, or breaks its rule.
         ForbiddenError: only an admin may ask that.
     """
-    for name in sorted(given.keys() - known):
-        raise InvalidRequestError("is not a known parameter", field=name[:_MAX_SHOWN_CHARS])
+    only_known(given, known)
     zone = _zone(given.get("tz", "UTC"))
     today = datetime.fromtimestamp(now_ms / 1000, tz=UTC).astimezone(zone).date()
     first_day, last_day = _days(given, today)
@@ -92,7 +91,7 @@ def _zone_names() -> frozenset[str]:
 
 def _days(given: Mapping[str, str], today: date) -> tuple[date, date]:
     if "from" not in given and "to" not in given:
-        days = _count(given.get("days", str(DEFAULT_DAYS)))
+        days = whole_number(given, "days", least=1, most=MAX_DAYS, default=DEFAULT_DAYS)
         return today - timedelta(days=days - 1), today
     if "days" in given:
         raise InvalidRequestError("is given instead of from and to, not with them", field="days")
@@ -104,14 +103,6 @@ def _days(given: Mapping[str, str], today: date) -> tuple[date, date]:
     if not 0 <= (last_day - first_day).days < MAX_DAYS:
         raise InvalidRequestError(f"must be from 0 to {MAX_DAYS - 1} days after `from`", field="to")
     return first_day, last_day
-
-
-def _count(text: str) -> int:
-    # Longer digits are out of range already, whatever they say.
-    days = int(text) if text.isdecimal() and len(text) <= len(str(MAX_DAYS)) else 0
-    if not 1 <= days <= MAX_DAYS:
-        raise InvalidRequestError(f"must be a whole number from 1 to {MAX_DAYS}", field="days")
-    return days
 
 
 def _date(given: Mapping[str, str], name: str) -> date:

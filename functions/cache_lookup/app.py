@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cache_lookup.wiring import inspector, look_up, take_feedback
 from llm_router import api
+from llm_router.query_parameters import only_known
 from llm_router.request_bodies import FeedbackRequest
 from llm_router.settings import environment, on_lambda
 
@@ -33,6 +34,7 @@ def stats() -> Response[str]:
 @app.delete("/api/v1/cache")
 def clear() -> Response[str]:
     """Empty the caller's cache; for an administrator that of another tenant, or of all."""
+    only_known(app.current_event.query_string_parameters, {"tenant"})
     return api.respond(inspector().clear(api.tenant_named(app.current_event.raw_event)))
 
 

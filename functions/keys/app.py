@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from keys.invoke import invoke
-from keys.wiring import note_change, registry
+from keys.wiring import note_change, page_of_keys, registry
 from llm_router import api
 from llm_router.key_bodies import NewKeyRequest, RotateRequest
 from llm_router.settings import environment, on_lambda
@@ -27,7 +27,7 @@ def create() -> Response[str]:
 def listed() -> Response[str]:
     """Show a page of the keys, without their secrets."""
     api.require_admin(app.current_event.raw_event)
-    return api.respond(registry().listed(app.current_event.query_string_parameters.get("after")))
+    return api.respond(page_of_keys(app.current_event.query_string_parameters))
 
 
 @app.post("/api/v1/keys/<key_id>/rotate")

@@ -1,12 +1,14 @@
 """Builds the registry over the key table, and keeps a trace of what was done with keys."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from keys.registry import KeyRegistry
 from llm_router import bootstrap
 from llm_router.callers import Caller
-from llm_router.key_bodies import KeyResponse
+from llm_router.key_bodies import KeyResponse, KeysResponse
 from llm_router.observability import logger
+from llm_router.query_parameters import only_known
 from llm_router.settings import KeysSettings, environment
 
 
@@ -14,6 +16,11 @@ from llm_router.settings import KeysSettings, environment
 def registry() -> KeyRegistry:
     """Build the registry once per environment."""
     return KeyRegistry(bootstrap.key_store(KeysSettings.from_env(environment()).key_table), bootstrap.now_ms)
+
+
+def page_of_keys(query: Mapping[str, str]) -> KeysResponse:
+    """Return the page of keys that a query asks for; raises what `only_known` and the registry do."""
+    return registry().listed(only_known(query, {"after"}).get("after"))
 
 
 def note_change(what: str, key: KeyResponse, by: Caller) -> None:

@@ -10,6 +10,7 @@ from llm_router.batch_bodies import LineStatus, ResultLine
 from llm_router.batches import Batch, LineError, LineResult, line_job_id
 from llm_router.errors import InvalidRequestError
 from llm_router.ports import BatchStore, Clock
+from llm_router.query_parameters import only_known, whole_number
 from llm_router.responses import ChatResponse
 from llm_router.responses import describe as describe_job
 from submit_batch.states import input_error
@@ -34,13 +35,15 @@ class PageRequest(Struct, frozen=True):
         """Return what a query asks for.
 
         Raises:
-            InvalidRequestError: a parameter breaks its rule; the error names it.
+            InvalidRequestError: a parameter breaks its rule, or is not known; the error names it.
         """
+        only_known(query, {"after", "limit", "unfinished"})
         unfinished = query.get("unfinished", "false")
         if unfinished not in {"true", "false"}:
             raise InvalidRequestError("must be true or false", field="unfinished")
-        after = _number(query, "after", 0, MAX_AFTER, 0)
-        return cls(after, _number(query, "limit", 1, MAX_LINES, MAX_LINES), unfinished == "true")
+        after = whole_number(query, "after", least=0, most=MAX_AFTER, default=0)
+        limit = whole_number(query, "limit", least=1, most=MAX_LINES, default=MAX_LINES)
+        return cls(after, limit, unfinished == "true")
 
     def path_after(self, batch_id: str, line: int) -> str:
         """Return the path of the page that follows `line`."""
@@ -90,15 +93,6 @@ class Results(Struct, frozen=True):
         for start in range(first, last + 1, _LINES_PER_READ):
             count = min(_LINES_PER_READ, last + 1 - start)
             yield from self.store.results(batch.batch_id, first_line=start, count=count)
-
-
-def _number(query: Mapping[str, str], name: str, least: int, most: int, default: int) -> int:
-    text = query.get(name, str(default))
-    # Longer digits are out of range already, whatever they say.
-    given = int(text) if text.isdecimal() and len(text) <= len(str(most)) else -1
-    if not least <= given <= most:
-        raise InvalidRequestError(f"must be a whole number from {least} to {most:,}", field=name)
-    return given
 
 
 def _is_finished(result: LineResult) -> bool:

@@ -357,6 +357,15 @@ def test_clear_and_evict(cloud: Cloud, deploy: Deploy) -> None:
     assert [503, 503] == broken
 
 
+def test_misspelt_clear(deploy: Deploy) -> None:
+    """A parameter that is misspelt is refused by name, and does not clear the caller's own cache instead."""
+    deploy("CacheLookupFunction")
+    response = cache_lookup(load_event("cache-clear") | {"queryStringParameters": {"tennant": "all"}}, Context())
+
+    assert (422, "tennant") == (response["statusCode"], body_of(response)["error"]["field"])
+    assert 1 == body_of(cache_lookup(load_event("cache-clear"), Context()))["generation"]
+
+
 def test_probe_and_models(deploy: Deploy, ollama: OllamaStandIn) -> None:
     """What the probe saw of the box is what the models route shows."""
     deploy("ProbeFunction")

@@ -110,6 +110,14 @@ def test_users_manage_no_keys(call: Call, cloud: Cloud, name: str) -> None:
     assert 0 == cloud.dynamodb.scan(TableName="KeyTable", Select="COUNT")["Count"]
 
 
+def test_unknown_parameter(deploy: Deploy) -> None:
+    """A parameter that the list does not have is refused by name."""
+    deploy("KeysFunction")
+    response = keys(http_event("keys-list") | {"queryStringParameters": {"tenant": "acme"}}, Context())
+
+    assert (422, "tenant") == (response["statusCode"], body_of(response)["error"]["field"])
+
+
 @pytest.mark.parametrize("name", ["keys-rotate", "keys-revoke"])
 def test_unknown_key(call: Call, name: str) -> None:
     """A key that there is not is 404."""

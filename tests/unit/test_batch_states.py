@@ -223,6 +223,7 @@ def test_more_may_come(shelf: Shelf) -> None:
         ({"limit": "1001"}, "limit", "must be a whole number from 1 to 1,000"),
         ({"limit": ""}, "limit", "must be a whole number from 1 to 1,000"),
         ({"unfinished": "yes"}, "unfinished", "must be true or false"),
+        ({"before": "7"}, "before", "is not a known parameter"),
     ],
 )
 def test_wrong_query(query: dict[str, str], field: str, says: str) -> None:
