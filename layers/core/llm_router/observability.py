@@ -1,5 +1,6 @@
 """One logger and one way to emit a metric; never a prompt or an answer in either."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -10,6 +11,10 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 NAMESPACE: Final = "LlmRouter"
+TALKATIVE: Final = ("boto3", "botocore", "httpcore", "httpx", "urllib3")
+"""Whoever logs what it sends, prompts and keys, when everything is to be logged: they do not, whatever the level is."""
+for _name in TALKATIVE:
+    logging.getLogger(_name).setLevel(logging.INFO)
 
 
 class Metric(StrEnum):
