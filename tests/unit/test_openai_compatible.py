@@ -103,6 +103,17 @@ def test_tokens_that_are_not_told_are_estimated() -> None:
     assert not told.tokens_estimated
 
 
+@pytest.mark.parametrize(("prompt_tokens", "completion_tokens"), [(0, 0), (0, 2), (12, 0), (-1, -1), (12, -1)])
+def test_tokens_that_cannot_be_are_estimated(prompt_tokens: int, completion_tokens: int) -> None:
+    """An exchange has tokens on both sides: a server that says otherwise would make the bill too low, or negative."""
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+    generation = ask(streamed(piece("Python is"), piece(None, "stop"), event(usage=usage)))[-1]
+
+    assert isinstance(generation, Generation)
+    assert generation.tokens_estimated
+    assert min(generation.input_tokens, generation.output_tokens) > 0
+
+
 @pytest.mark.parametrize(
     ("details", "cached"),
     [

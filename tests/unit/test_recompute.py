@@ -206,7 +206,7 @@ def test_delivered_after_a_repair() -> None:
 
 
 def test_month_that_is_not_over() -> None:
-    """A budget is right again as soon as a day is repaired, though the month goes on."""
+    """A month is right again as soon as a day is repaired, though it goes on."""
     books = Books(now_ms=SETTLED_MS + DAY_MS)
     on_day = [usage for usage in USAGE if usage.day == NEXT_DAY]
     books.count([replace(on_day[0], request_id="again", batch_id=None)])

@@ -94,8 +94,8 @@ class OpenAICompatibleClient:
         if not done_reason:
             raise broke_off()
         text = "".join(pieces)
-        told = usage or estimated_usage(call, text)
-        yield generation(self._model, answered_by, text, done_reason, told, estimated=usage is None)
+        told = usage if usage and usage.can_be_of(text) else estimated_usage(call, text)
+        yield generation(self._model, answered_by, text, done_reason, told, estimated=told is not usage)
 
 
 def _chunks(lines: Iterator[bytes]) -> Iterator[Chunk]:

@@ -67,6 +67,10 @@ class Usage(Struct):
         told = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
         return max(0, min(told or 0, self.prompt_tokens))
 
+    def can_be_of(self, text: str) -> bool:
+        """Whether an exchange that ended in this text can have had so many tokens."""
+        return self.prompt_tokens > 0 and self.completion_tokens >= bool(text)
+
 
 class Chunk(Struct):
     """One event of a streamed answer; the one with `usage` has no choices."""
