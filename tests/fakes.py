@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -942,6 +942,23 @@ class FakeStatusStore:
         if self.broken:
             raise StoreError("writing a model's pace failed")
         self.paces[pace.model] = pace
+
+
+class FakeSecret:
+    """A `Key` that is another one, of those given, each time it is read anew; an error among them is raised."""
+
+    def __init__(self, *values: str | StoreError) -> None:
+        self._values = deque(values)
+        self.times_read = 0
+
+    def __call__(self, *, fresh: bool = False) -> str:
+        """Return what was read last."""
+        if self.times_read and fresh:
+            self._values.rotate(-1)
+        self.times_read += fresh or not self.times_read
+        if isinstance(self._values[0], StoreError):
+            raise self._values[0]
+        return self._values[0]
 
 
 class FakeBox:

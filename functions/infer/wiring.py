@@ -46,7 +46,7 @@ def scheduler() -> Scheduler:
     """Build the scheduler once per environment."""
     return Scheduler(
         jobs=runner().jobs,
-        box=bootstrap.ollama(settings().ollama_base_url),
+        box=bootstrap.ollama(settings()),
         run_job=run_job,
         spare_time=SpareTime(
             jobs=runner().jobs, circuit=bootstrap.breaker(settings().status_table), clock=bootstrap.now_ms

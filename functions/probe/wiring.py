@@ -31,7 +31,7 @@ class Parts(Struct, frozen=True):
 def parts() -> Parts:
     """Build the client and the store once per environment."""
     settings = ProbeSettings.from_env(environment())
-    box = bootstrap.ollama(settings.ollama_base_url)
+    box = bootstrap.ollama(settings)
     wanted = [*Router.from_settings(settings, bootstrap.today()).first_asked, settings.shadow_model]
     return Parts(
         box,

@@ -13,9 +13,11 @@ from typing import Final
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.local.exchange import SUFFIX
 from infra.local.ollama_exchange import Behaviour, Exchange
@@ -31,7 +33,8 @@ class OllamaStandIn(ServerThread):
     """The server in a thread of its own; a context manager.
 
     `behaviour` treats every question that nothing in `next_behaviours` is left for. `calls` are the questions that
-    came, refused ones included, `aborted` those the client left, `loads` the models loaded, each in order.
+    came, refused ones included, `aborted` those the client left, `loads` the models loaded, each in order. `secrets`
+    are what a proxy before it would let in; without any, everybody is.
 
     Args:
         models: Names of the models that are installed.
@@ -54,6 +57,7 @@ class OllamaStandIn(ServerThread):
         self.next_behaviours: deque[Behaviour] = deque()
         self.calls: list[Question] = []
         self.aborted: list[Question] = []
+        self.secrets: set[str] = set()
         self._cards = {each.tag: each for each in map(card, models)}
         self._memory = Memory(max_loaded)
         self._parallel = parallel
@@ -69,7 +73,7 @@ class OllamaStandIn(ServerThread):
                 Route("/api/generate", self._generate, methods=["POST"]),
             ]
         )
-        super().__init__(app, name="ollama-stand-in", port=port)
+        super().__init__(self._guarded(app), name="ollama-stand-in", port=port)
 
     @property
     def loads(self) -> Sequence[str]:
@@ -79,6 +83,16 @@ class OllamaStandIn(ServerThread):
     def _start(self) -> None:
         self._slots = asyncio.Semaphore(self._parallel)  # it belongs to the new thread's event loop
         super()._start()
+
+    def _guarded(self, app: ASGIApp) -> ASGIApp:
+        async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
+            known = {f"Bearer {secret}" for secret in self.secrets}
+            if known and scope["type"] == "http" and Headers(scope=scope).get("authorization") not in known:
+                await PlainTextResponse("401 Authorization Required", 401)(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return proxy
 
     async def _root(self, _: Request) -> Response:
         return PlainTextResponse("Ollama is running")

@@ -13,6 +13,7 @@ CLOUD = {
     "CloudBaseUrl": "https://api.example.com/v1",
     "CloudApiKeySecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:cloud-key-a1b2c3",
 }
+SECRETS = {"CloudApiKeySecretArn", "OllamaSecretArn"}
 """What switches every resource on."""
 TEMPLATE = load_template(ROOT / "template.yaml", endpoint_url="http://localhost", parameters=CLOUD)
 

@@ -18,7 +18,7 @@ from llm_router.adapters.job_items import SET_ASIDE_TTL_SECONDS
 from llm_router.settings import Settings
 from submit_batch.submission import FILE_DUE_MS, LINES_DUE_MS
 from submit_batch.wiring import MAX_RECEIVES as MAX_FILE_RECEIVES
-from tests.contract.sam_template import CLOUD, DOCUMENT, ROOT, TEMPLATE, events, resources, target
+from tests.contract.sam_template import CLOUD, DOCUMENT, ROOT, SECRETS, TEMPLATE, events, resources, target
 
 GLOBALS = DOCUMENT["Globals"]["Function"]
 FUNCTIONS = {name: GLOBALS | own for name, own in resources("AWS::Serverless::Function").items()}
@@ -29,6 +29,7 @@ REPLY_QUEUES = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${Rep
 EVENT_BUS = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default"
 ELSEWHERE = {INPUT_FILES, REPLY_QUEUES, EVENT_BUS}
 """What others made: any file of the one bucket, the queues of the one prefix, the account's bus."""
+BOX_SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:box-a1b2c3"
 POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
 
 each_function = pytest.mark.parametrize("name", FUNCTIONS)
@@ -135,7 +136,7 @@ def test_least_privilege(name: str) -> None:
             if resource.argument in ELSEWHERE:
                 continue
             assert "*" not in str(resource.argument)
-            assert target(resource) in DOCUMENT["Resources"] or target(resource) == "CloudApiKeySecretArn"
+            assert target(resource) in DOCUMENT["Resources"] or target(resource) in SECRETS
 
 
 @each_function
@@ -160,6 +161,30 @@ def test_environment(name: str) -> None:
 
     assert set() == given - known.keys()
     assert set() == required - given
+
+
+@pytest.mark.parametrize(
+    ("mode", "arn", "readers"),
+    [
+        ("queue", "", set()),
+        ("queue", BOX_SECRET, {"InferFunction", "ProbeFunction"}),
+        ("inline", BOX_SECRET, {"ChatFunction", "InferFunction", "ProbeFunction"}),
+    ],
+)
+def test_secret_of_the_box_is_read_by_who_asks_it(mode: str, arn: str, readers: set[str]) -> None:
+    """Who talks to the box is told of its secret and may read it; where there is none, nobody may read any."""
+    names = {"OllamaSecretArn": arn, "InferenceMode": mode}
+    resolver = Resolver(names, {}, DOCUMENT["Conditions"])
+    grants = {
+        name
+        for name, function in FUNCTIONS.items()
+        for policy in function.get("Policies", [])
+        if "OllamaSecretArn" in repr(policy) and resolver.resolve([policy])
+    }
+    told = {name for name, each in TEMPLATE.functions.items() if "OLLAMA_SECRET" in each.environment}
+
+    assert readers == grants
+    assert told == {name for name, each in TEMPLATE.functions.items() if "OLLAMA_BASE_URL" in each.environment}
 
 
 def test_without_a_cloud_nothing_of_it_is_deployed() -> None:
@@ -208,7 +233,7 @@ def test_tables_are_named_by_what_may_be_touched(name: str) -> None:
         if function == name
     }
 
-    assert told == allowed - failure_queues - {"CloudApiKeySecretArn"}
+    assert told == allowed - failure_queues - SECRETS
 
 
 @pytest.mark.parametrize(("name", "source"), events("SQS"), ids=lambda value: value if isinstance(value, str) else "")

@@ -109,6 +109,7 @@ def forget() -> None:
         bootstrap.events,
         bootstrap.tally,
         bootstrap.s3,
+        bootstrap.secretsmanager,
         chat.wiring.pipeline,
         chat.wiring.settings,
         chat.wiring.keyed_requests,

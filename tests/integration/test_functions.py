@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from itertools import permutations
 from typing import Any
 
+import boto3
 import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_metrics
@@ -391,6 +392,19 @@ def test_probe_notes_the_hour(deploy: Deploy, ollama: OllamaStandIn, *, answers:
 
     assert (360_000_000, int(answers), int(not answers)) == (hour.nano_usd_per_hour, len(hour.up), len(hour.silent))
     assert 1 == hour.billed_minutes
+
+
+def test_probe_shows_the_secret(cloud: Cloud, deploy: Deploy) -> None:
+    """A box behind a proxy is asked with the secret that the parameter names."""
+    arn = boto3.client("secretsmanager").create_secret(Name="box", SecretString="open-sesame")["ARN"]
+    with OllamaStandIn() as box:
+        box.secrets = {"open-sesame"}
+        deploy("ProbeFunction", OLLAMA_BASE_URL=box.base_url, OLLAMA_SECRET=arn)
+        probe(load_event("probe"), Context())
+    sighting = bootstrap.status_store("StatusTable").box()
+
+    assert sighting is not None
+    assert (True, None) == (sighting.state is not None, sighting.reason)
 
 
 def test_probe_that_preloads(deploy: Deploy) -> None:

@@ -20,8 +20,10 @@ from llm_router.errors import (
     ModelTimeoutError,
     ModelUnavailableError,
     PromptTooLongError,
+    StoreError,
 )
 from llm_router.models import Generation, ModelCall
+from tests.fakes import FakeSecret
 
 PATIENCE_S = 10.0
 SLOWLY = Behaviour(token_delay_s=0.02)
@@ -69,6 +71,52 @@ def names(box: OllamaStandIn, path: str) -> list[str]:
 
 def post(box: OllamaStandIn, path: str, body: Any) -> httpx.Response:
     return httpx.post(f"{box.base_url}{path}", json=body, trust_env=False)
+
+
+def test_secret_is_shown_with_every_request(box: OllamaStandIn) -> None:
+    """A proxy that asks for a secret lets through who shows it: the state, a load and a question."""
+    box.secrets = {"open-sesame"}
+    secret = FakeSecret("open-sesame")
+    knowing = client(box, secret=secret)
+    state = knowing.state()
+    knowing.load("ollama/tinyllama", deadline_ms=now_ms() + 10_000)
+    *_, last = knowing.generate(call(), deadline_ms=now_ms() + 10_000)
+
+    assert state.is_installed("ollama/tinyllama")
+    assert (True, 1) == (isinstance(last, Generation), secret.times_read)
+
+
+@pytest.mark.parametrize("present", [{"new"}, {"old", "new"}], ids=["after", "while both hold"])
+def test_secret_is_rotated(box: OllamaStandIn, present: set[str]) -> None:
+    """Who shows a secret that does not hold any more reads it anew and is answered; one that still holds is kept."""
+    box.secrets = present
+    secret = FakeSecret("old", "new")
+    knowing = client(box, secret=secret)
+    generations = [list(knowing.generate(call(), deadline_ms=now_ms() + 10_000))[-1] for _ in range(2)]
+
+    assert all(isinstance(each, Generation) for each in generations)
+    assert (1 if "old" in present else 2, 2) == (secret.times_read, len(box.calls))
+
+
+@pytest.mark.parametrize("secret", [None, FakeSecret("wrong"), FakeSecret("wrong", "also-wrong")])
+def test_without_the_secret_the_box_is_out_of_reach(box: OllamaStandIn, secret: FakeSecret | None) -> None:
+    """A proxy that does not accept the secret is a box that cannot be asked, and the error says why."""
+    box.secrets = {"open-sesame"}
+    stranger = client(box, secret=secret)
+
+    with pytest.raises(ModelUnavailableError, match=r"^The model server does not accept the router's secret\."):
+        list(stranger.generate(call(), deadline_ms=now_ms() + 10_000))
+    with pytest.raises(ModelUnavailableError, match=r"^The model server does not accept the router's secret\."):
+        stranger.state()
+    assert [] == box.calls
+
+
+def test_secret_that_cannot_be_read_is_a_box_out_of_reach(box: OllamaStandIn) -> None:
+    """A question whose secret cannot be read is not asked, and may be asked again."""
+    stranger = client(box, secret=FakeSecret(StoreError("reading a secret failed")))
+
+    with pytest.raises(ModelUnavailableError, match=r"^The key of the model server cannot be read\.$"):
+        stranger.state()
 
 
 def test_answer_streams_and_says_who_answers(box: OllamaStandIn) -> None:

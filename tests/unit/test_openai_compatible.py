@@ -22,7 +22,7 @@ from llm_router.errors import (
 )
 from llm_router.models import Generation, ModelCall, Turn
 from llm_router.sampling import JsonSchema, ResponseFormat, Sampling
-from tests.fakes import NOW_MS
+from tests.fakes import NOW_MS, FakeSecret
 
 KEY = "sk-do-not-tell"
 PROMPT = "What is my diagnosis?"
@@ -61,7 +61,7 @@ END = piece(None, "stop") + event(usage=USAGE) + b"data: [DONE]\n\n"
 
 def client(handler: Handler, **options: Any) -> OpenAICompatibleClient:
     usual: dict[str, Any] = {
-        "api_key": lambda: KEY,
+        "api_key": FakeSecret(KEY),
         "model": "gpt-4o-mini",
         "clock": lambda: NOW_MS,
         "transport": httpx.MockTransport(handler),
@@ -188,17 +188,26 @@ def test_request_carries_earlier_turns() -> None:
 
 def test_key_is_fetched_with_the_first_question() -> None:
     """Building a client asks for no secret."""
-    asked = []
-
-    def key() -> str:
-        asked.append(1)
-        return KEY
-
+    key = FakeSecret(KEY)
     built = client(lambda _: streamed(END), api_key=key)
-    before = len(asked)
+    before = key.times_read
     list(built.generate(CALL, deadline_ms=DEADLINE_MS))
 
-    assert (before, len(asked)) == (0, 1)
+    assert (before, key.times_read) == (0, 1)
+
+
+def test_key_that_was_replaced_is_read_anew_once() -> None:
+    """An API that does not know the key any more is shown the present one, and believed the second time."""
+    shown = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        shown.append(request.headers["Authorization"])
+        return httpx.Response(401, json={"error": {"message": "no"}})
+
+    with pytest.raises(ModelError, match=r"^The cloud API does not accept the router's key\."):
+        list(client(refuse, api_key=FakeSecret("old", "new", "newer")).generate(CALL, deadline_ms=DEADLINE_MS))
+
+    assert ["Bearer old", "Bearer new"] == shown
 
 
 def test_pieces_come_one_by_one_and_the_generation_last() -> None:
@@ -332,7 +341,7 @@ def test_malformed_key_is_not_quoted(key: str) -> None:
         pytest.fail("a request was sent")
 
     with pytest.raises(ModelError) as caught:
-        list(client(fail, api_key=lambda: key).generate(CALL, deadline_ms=DEADLINE_MS))
+        list(client(fail, api_key=FakeSecret(key)).generate(CALL, deadline_ms=DEADLINE_MS))
 
     assert caught.type is ModelError
     assert caught.value.__cause__ is None
@@ -341,9 +350,7 @@ def test_malformed_key_is_not_quoted(key: str) -> None:
 
 def test_key_that_cannot_be_read_is_an_unavailable_cloud() -> None:
     """A secret store that fails may work again: the question is asked again, and fails with the reason in the end."""
-
-    def key() -> str:
-        raise StoreError("reading a secret failed")
+    key = FakeSecret(StoreError("reading a secret failed"))
 
     with pytest.raises(ModelUnavailableError, match=r"^The key of the cloud API cannot be read\.$"):
         ask(streamed(END), api_key=key)

@@ -29,6 +29,16 @@ def test_secret_is_read_once_and_without_its_line_end(manager: Any) -> None:
     assert [first, secret()] == [VALUE, VALUE]
 
 
+def test_secret_is_read_anew_on_demand(manager: Any) -> None:
+    """Who asks for a fresh value gets it, and it is what is remembered from then on."""
+    manager.create_secret(Name="cloud-key", SecretString=VALUE)
+    secret = Secret(manager, "cloud-key")
+    first = secret()
+    manager.update_secret(SecretId="cloud-key", SecretString="another")
+
+    assert [VALUE, "another", "another"] == [first, secret(fresh=True), secret()]
+
+
 def test_secret_that_is_missing_at_first_is_read_later(manager: Any) -> None:
     """A failure is not remembered."""
     secret = Secret(manager, "cloud-key")

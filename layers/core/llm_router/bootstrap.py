@@ -49,6 +49,7 @@ from llm_router.retrying import RetryingModel, RetryPolicy
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
 from llm_router.settings import (
+    BoxSettings,
     CacheSettings,
     ChatSettings,
     EmbeddingSettings,
@@ -138,12 +139,13 @@ def secretsmanager() -> "SecretsManagerClient":
     return boto3.client("secretsmanager", config=_AWS_CONFIG)
 
 
-def ollama(base_url: str) -> "OllamaClient":
+def ollama(settings: BoxSettings) -> "OllamaClient":
     """Return a client of the box."""
     # Only functions that talk to the box pay for importing httpx.
     from llm_router.adapters.ollama import OllamaClient  # noqa: PLC0415
 
-    return OllamaClient(base_url, clock=now_ms)
+    secret = Secret(secretsmanager(), settings.ollama_secret) if settings.ollama_secret else None
+    return OllamaClient(settings.ollama_base_url, clock=now_ms, secret=secret)
 
 
 def breaker(status_table: str, server: str = "ollama", *, probe_lease_ms: int = PROBE_LEASE_MS) -> "Breaker":
@@ -298,7 +300,7 @@ def _request_not_counted(error: StoreError) -> None:
 def inference_runner(settings: InferSettings) -> InferenceRunner:
     """Build what runs queued jobs on the box."""
     costs = Costs.of(settings.instance_usd_per_hour, settings.baseline_model, today())
-    box = guarded(ollama(settings.ollama_base_url), breaker(settings.status_table))
+    box = guarded(ollama(settings), breaker(settings.status_table))
     return _runner(settings, box, costs, BoxMeter(costs))
 
 

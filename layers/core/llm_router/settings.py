@@ -171,10 +171,18 @@ class RunnerSettings(MoneySettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferSettings(RunnerSettings, ShadowSettings):
-    """Settings of `infer`, and of whatever runs inference in its own process."""
+class BoxSettings(Settings):
+    """How the box is asked."""
 
     ollama_base_url: HttpUrl
+    ollama_secret: str = ""
+    """Name or ARN of the secret that the proxy before it wants to see; none when empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferSettings(RunnerSettings, ShadowSettings, BoxSettings):
+    """Settings of `infer`, and of whatever runs inference in its own process."""
+
     batch_job_queue_arn: str = ""
     """The queue of jobs that nobody waits for, if it reads one."""
     cache_similarity_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.85
@@ -303,12 +311,11 @@ class AuthorizeSettings(KeysSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeSettings(RoutingSettings, InstanceSettings, ShadowSettings):
+class ProbeSettings(RoutingSettings, InstanceSettings, ShadowSettings, BoxSettings):
     """Settings of `probe`."""
 
     status_table: str
     rollup_table: str
-    ollama_base_url: HttpUrl
     preload_models: bool = False
 
 

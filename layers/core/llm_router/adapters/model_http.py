@@ -2,18 +2,31 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
 
 import httpx
 import msgspec
 
 from llm_router.adapters.http_deadline import Deadline
-from llm_router.errors import ModelError, ModelTimeoutError, ModelUnavailableError
+from llm_router.errors import ModelError, ModelTimeoutError, ModelUnavailableError, StoreError
 from llm_router.ports import Clock
 
 Refusal = Callable[[httpx.Response], ModelError]
 """Turns an answer that is no success, read to its end, into the router's error."""
+
+
+class Key(Protocol):
+    """What a server wants to see, e.g. a `Secret`."""
+
+    def __call__(self, *, fresh: bool = False) -> str:
+        """Return it as it is remembered, or read anew.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        ...
+
 
 _FELL_SILENT: Final = "fell silent"
 _ENCODER: Final = msgspec.json.Encoder()
@@ -33,6 +46,8 @@ class ModelServer:
         silence_s: Longest silence of a server that is at work.
         stall_s: Longest silence once it has begun to answer; infinite where that is no shorter.
         refusal: What an answer that is no success means.
+        key: Shown as a bearer token with every request, first read with the first one; None where none is asked for.
+            Where a server does not know it any more, it is read anew and, if it has changed, shown once more.
     """
 
     def __init__(
@@ -46,6 +61,7 @@ class ModelServer:
         silence_s: float,
         stall_s: float = math.inf,
         refusal: Refusal,
+        key: Key | None = None,
     ) -> None:
         self._name = name
         self._clock = clock
@@ -53,6 +69,7 @@ class ModelServer:
         self._silence_s = silence_s
         self._stall_s = stall_s
         self._refusal = refusal
+        self._key = key
         self._client = httpx.Client(
             base_url=base_url,
             transport=transport,
@@ -63,9 +80,7 @@ class ModelServer:
         )
 
     @contextlib.contextmanager
-    def ask(
-        self, path: str, body: Any, *, deadline_ms: int, headers: Mapping[str, str] | None = None
-    ) -> Iterator[Iterator[bytes]]:
+    def ask(self, path: str, body: Any, *, deadline_ms: int) -> Iterator[Iterator[bytes]]:
         """Post `body` as JSON and give the lines of the answer, without their ends and without blank ones.
 
         Leaving the block closes the connection, which stops the server.
@@ -82,11 +97,11 @@ class ModelServer:
                 "POST",
                 path,
                 content=_ENCODER.encode(body),
-                headers={"Content-Type": "application/json", **(headers or {})},
+                headers={"Content-Type": "application/json"},
                 timeout=httpx.Timeout(self._silence_s, connect=min(self._connect_s, remaining_s)),
                 extensions={"trace": deadline.trace},
             )
-            with contextlib.closing(self._client.send(request, stream=True)) as response:
+            with contextlib.closing(self._send(request)) as response:
                 self._require_success(response)
                 yield self._lines(response, deadline, deadline_ms)
 
@@ -97,9 +112,35 @@ class ModelServer:
             ModelError: there is none.
         """
         with self._translated():
-            response = self._client.get(path, timeout=httpx.Timeout(silence_s, connect=self._connect_s))
-            self._require_success(response)
-            return response.content
+            timeout = httpx.Timeout(silence_s, connect=self._connect_s)
+            with contextlib.closing(self._send(self._client.build_request("GET", path, timeout=timeout))) as response:
+                self._require_success(response)
+                return response.read()
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        if self._key is None:
+            return self._client.send(request, stream=True)
+        shown = self._checked(self._key)
+        response = self._show(shown, request)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            response.read()
+            if (current := self._checked(self._key, fresh=True)) != shown:
+                return self._show(current, request)
+        return response
+
+    def _show(self, key: str, request: httpx.Request) -> httpx.Response:
+        request.headers["Authorization"] = f"Bearer {key}"
+        return self._client.send(request, stream=True)
+
+    def _checked(self, key: Key, *, fresh: bool = False) -> str:
+        """Return the key, if it can stand in a header: the HTTP library's own complaint would quote it."""
+        try:
+            value = key(fresh=fresh)
+        except StoreError as error:
+            raise ModelUnavailableError(f"The key of the {self._name} cannot be read.") from error
+        if value.isascii() and value.isprintable() and value and " " not in value:
+            return value
+        raise ModelError(f"The key of the {self._name} is empty, or has characters that no key has.")
 
     def _require_success(self, response: httpx.Response) -> None:
         if not response.is_success:

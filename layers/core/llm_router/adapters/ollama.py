@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import httpx
 import msgspec
 
-from llm_router.adapters.model_http import ModelServer, broke_off
+from llm_router.adapters.model_http import Key, ModelServer, broke_off
 from llm_router.adapters.ollama_protocol import (
     Chunk,
     Models,
@@ -42,6 +42,7 @@ class OllamaClient:
         clock: Milliseconds since the epoch.
         model_load_s: Longest silence of a server that is at work; loading a model is the longest.
         stall_s: Longest silence of a model that has begun to speak.
+        secret: What the proxy before the server asks for; None where there is none.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class OllamaClient:
         clock: Clock,
         model_load_s: float = MODEL_LOAD_SECONDS,
         stall_s: float = STALL_SECONDS,
+        secret: Key | None = None,
     ) -> None:
         self._server = ModelServer(
             base_url,
@@ -62,6 +64,7 @@ class OllamaClient:
             silence_s=model_load_s,
             stall_s=stall_s,
             refusal=lambda response: refusal(response.status_code, response.text),
+            key=secret,
         )
 
     def generate(self, call: ModelCall, *, deadline_ms: int) -> Generator[str | Generation, None, None]:

@@ -154,6 +154,8 @@ def refusal(status: int, words: str) -> ModelError:
         error = ModelNotFoundError(f"The model server does not have the {name}.")
     elif status == HTTPStatus.BAD_REQUEST:
         error = ModelError("The model server rejected the request.")
+    elif status == HTTPStatus.UNAUTHORIZED:
+        error = ModelUnavailableError("The model server does not accept the router's secret.")
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         error = ModelUnavailableError("The model server is busy.")
     else:

@@ -1,14 +1,14 @@
 """Speaks to a cloud API, or any other server, that is compatible with OpenAI's chat completions."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
 
 import httpx
 import msgspec
 
-from llm_router.adapters.model_http import ModelServer, broke_off
+from llm_router.adapters.model_http import Key, ModelServer, broke_off
 from llm_router.adapters.openai_protocol import Chunk, TokenLimitField, chat_body, estimated_usage, generation, refusal
-from llm_router.errors import ModelError, ModelUnavailableError, StoreError
+from llm_router.errors import ModelUnavailableError
 from llm_router.models import Generation, ModelCall
 from llm_router.ports import Clock
 
@@ -27,7 +27,7 @@ class OpenAICompatibleClient:
 
     Args:
         base_url: Up to the version, e.g. `https://api.openai.com/v1`.
-        api_key: Returns the key; called when the first question is asked, and expected to remember.
+        api_key: Returns the key, and is expected to remember it.
         model: Name of the model, as the API knows it.
         clock: Milliseconds since the epoch.
         transport: Instead of the network, in tests.
@@ -39,14 +39,13 @@ class OpenAICompatibleClient:
         self,
         base_url: str,
         *,
-        api_key: Callable[[], str],
+        api_key: Key,
         model: str,
         clock: Clock,
         transport: httpx.BaseTransport | None = None,
         limit_field: TokenLimitField = "max_tokens",
         silence_s: float = SILENCE_SECONDS,
     ) -> None:
-        self._api_key = api_key
         self._model = model
         self._limit_field = limit_field
         self._server = ModelServer(
@@ -57,27 +56,14 @@ class OpenAICompatibleClient:
             connect_s=CONNECT_SECONDS,
             silence_s=silence_s,
             refusal=refusal,
+            key=api_key,
         )
 
     def generate(self, call: ModelCall, *, deadline_ms: int) -> Generator[str | Generation, None, None]:
         """Yield pieces of text as they come and, last, the whole generation; see `LanguageModel`."""
-        with self._server.ask(
-            "/chat/completions",
-            chat_body(call, self._model, self._limit_field),
-            deadline_ms=deadline_ms,
-            headers={"Authorization": f"Bearer {self._checked_key()}"},
-        ) as lines:
+        body = chat_body(call, self._model, self._limit_field)
+        with self._server.ask("/chat/completions", body, deadline_ms=deadline_ms) as lines:
             yield from self._read(call, _chunks(lines))
-
-    def _checked_key(self) -> str:
-        """Return the key, if it can stand in a header: the HTTP library's own complaint would quote it."""
-        try:
-            key = self._api_key()
-        except StoreError as error:
-            raise ModelUnavailableError("The key of the cloud API cannot be read.") from error
-        if key.isascii() and key.isprintable() and key and " " not in key:
-            return key
-        raise ModelError("The key of the cloud API is empty, or has characters that no key has.")
 
     def _read(self, call: ModelCall, chunks: Iterator[Chunk]) -> Iterator[str | Generation]:
         pieces = []

@@ -22,13 +22,13 @@ class Secret:
         self._secret_id = secret_id
         self._value: str | None = None
 
-    def __call__(self) -> str:
-        """Return the secret, without the blanks and line ends around it.
+    def __call__(self, *, fresh: bool = False) -> str:
+        """Return the secret, without the blanks and line ends around it; `fresh` reads it anew.
 
         Raises:
             StoreError: it cannot be read, or is no text; the next call tries again.
         """
-        if self._value is None:
+        if fresh or self._value is None:
             with store_errors("reading a secret"):
                 answer = self._client.get_secret_value(SecretId=self._secret_id)
             if "SecretString" not in answer:
