@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ModelUnavailableError, RouterError
-from llm_router.models import Caller, Generation, Job, JobStatus, Source
+from llm_router.models import Generation, Job, JobStatus, Source, Waiter
 from llm_router.pipeline import Pipeline
 from llm_router.quantities import QUANTITIES, Quantities
 from llm_router.routing import Router
@@ -167,7 +167,7 @@ def test_batch_line() -> None:
     job = world.ask(source=Source.SQS, wait_seconds=0)
     world.answer()
 
-    assert job.caller is None
+    assert job.waiter is None
     assert (0, 10 * FRONT_MB + 3000 * WORKER_MB) == (
         world.used("req_1").gateway_requests,
         world.used("req_1").lambda_mb_ms,
@@ -193,7 +193,7 @@ def test_stored_answer_of_the_cloud() -> None:
 
 def test_patience() -> None:
     """A caller's patience counts from his arrival, and what is left of it from when his request was stored."""
-    assert Caller(since_ms=NOW_MS + 10, waits_ms=25_000, memory_mb=FRONT_MB) == World().ask().caller
+    assert Waiter(since_ms=NOW_MS + 10, waits_ms=25_000, memory_mb=FRONT_MB) == World().ask().waiter
 
 
 def test_inline() -> None:
@@ -203,4 +203,4 @@ def test_inline() -> None:
         **{name: getattr(world.pipeline, name) for name in Pipeline.__struct_fields__} | {"is_inline": True}
     )
 
-    assert inline.submit(make_request(), tenant="default", source=Source.HTTP, wait_seconds=25).caller is None
+    assert inline.submit(make_request(), tenant="default", source=Source.HTTP, wait_seconds=25).waiter is None

@@ -48,12 +48,12 @@ def recording(record: UsageRecord) -> Quantities:
 
 
 def _waiting(job: Job) -> Quantities:
-    if job.caller is None or job.finished_at_ms is None:
+    if job.waiter is None or job.finished_at_ms is None:
         return Quantities()
-    patience_ms = job.caller.waits_ms if (job.expected_ms or 0) <= job.caller.waits_ms else 0
-    waited_ms, looks = seen_after(job.finished_at_ms - job.caller.since_ms, patience_ms)
+    patience_ms = job.waiter.waits_ms if (job.expected_ms or 0) <= job.waiter.waits_ms else 0
+    waited_ms, looks = seen_after(job.finished_at_ms - job.waiter.since_ms, patience_ms)
     return Quantities(
-        lambda_mb_ms=waited_ms * job.caller.memory_mb,
+        lambda_mb_ms=waited_ms * job.waiter.memory_mb,
         read_request_milliunits=looks * 1000 * _started(job_bytes(job), _READ_BYTES),
     )
 

@@ -7,15 +7,15 @@ from functools import partial
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from llm_router import callers
 from llm_router.allowances import BUDGET, Allowances, LowBudgetError
 from llm_router.breaker import Breaker
+from llm_router.callers import OPERATOR, Caller
 from llm_router.conversations import Conversations
 from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelUnavailableError, StoreError
 from llm_router.fallback import cloud_target, is_cloud
 from llm_router.jobs import answer_from_cache, failed, succeeded, usage_record
-from llm_router.models import Caller, Conversation, Delivery, Failure, Job, Lane, Source
+from llm_router.models import Conversation, Delivery, Failure, Job, Lane, Source, Waiter
 from llm_router.outlook import with_expectation
 from llm_router.planning import Planner, new_job
 from llm_router.ports import Classifier, Clock, Dispatch, JobStore, StatusStore
@@ -50,7 +50,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     """Whose jobs `dispatch` takes."""
     allowances: Allowances | None = None
     """What keys may still take; None where nobody has a limit."""
-    holder: callers.Caller = callers.OPERATOR
+    holder: Caller = OPERATOR
     """Who asks."""
 
     @property
@@ -58,7 +58,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         """What looks after the requests that this pipeline has accepted."""
         return Requests(self.jobs, self.dispatch, self.clock, self.lane)
 
-    def limited_to(self, caller: callers.Caller) -> "Pipeline":
+    def limited_to(self, caller: Caller) -> "Pipeline":
         """Return the way of the prompts of a caller, who may not have more than his key says."""
         return replace(self, router=self.router.limited_to(caller.allowed_models), holder=caller)
 
@@ -129,7 +129,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         if lookup.hit is not None:
             return self._record(self._with_stored_answer(job, lookup.hit), plan.conversation)
         if wait_seconds > 0 and not self.is_inline:
-            job = replace(job, caller=self._caller(created_at_ms + round(wait_seconds * 1000)))
+            job = replace(job, waiter=self._waiter(created_at_ms + round(wait_seconds * 1000)))
         if not is_cloud(job.model) and (job.lane is Lane.BATCH or not self._is_box_down(job)):
             return self._start(with_expectation(job, self.statuses), lookup, plan.conversation, self.dispatch)
         answered = self._answer_of_the_cloud(job, request, plan.canonical)
@@ -203,7 +203,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     def _with_stored_answer(self, job: Job, hit: Hit, *, fallback: str | None = None) -> Job:
         now_ms = self.clock()
         answer = answer_from_cache(hit, self.costs, now_ms, fallback=fallback)
-        return succeeded(replace(job, caller=None), answer, now_ms)  # nobody waits for what is there
+        return succeeded(replace(job, waiter=None), answer, now_ms)  # nobody waits for what is there
 
     def _record(self, finished: Job, conversation: Conversation | None) -> Job:
         with self.conversations.claimed(conversation, finished.job_id):
@@ -213,13 +213,13 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     def _used(self, job: Job) -> Quantities:
         return self.tally.take() + Quantities(gateway_requests=int(job.source is Source.HTTP))
 
-    def _caller(self, until_ms: int) -> Caller:
+    def _waiter(self, until_ms: int) -> Waiter:
         now_ms = self.clock()
-        return Caller(since_ms=now_ms, waits_ms=max(0, until_ms - now_ms), memory_mb=self.tally.memory_mb)
+        return Waiter(since_ms=now_ms, waits_ms=max(0, until_ms - now_ms), memory_mb=self.tally.memory_mb)
 
     def _finish(self, job: Job) -> Job:
         """Write a job's end, and return it, or the job as a worker that was quicker has it."""
-        usage = usage_record(replace(job, caller=None), used=self.tally.take())
+        usage = usage_record(replace(job, waiter=None), used=self.tally.take())
         stands = job if self.jobs.finish(job, usage) else self.jobs.get(job.job_id)
         if stands.status.finished:
             self.requests.pass_on(stands)
