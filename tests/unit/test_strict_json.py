@@ -82,7 +82,7 @@ def test_abyss_is_malformed(depth: int) -> None:
 )
 def test_number_out_of_range_is_refused(number: bytes) -> None:
     """A number that no double can hold is a rule that is broken, and not converted digit by digit."""
-    with pytest.raises(InvalidRequestError, match="is a number out of range"):
+    with pytest.raises(InvalidRequestError, match=r"(is|has) a number out of range"):
         parse_json(b'{"a": ' + number + b"}", dict[str, Any])
 
 
