@@ -80,6 +80,7 @@ def test_used_up(router: Router) -> None:
         client.chat.completions.create(model="auto", messages=[{"role": "user", "content": "What is a trie?"}])
 
     assert ("insufficient_quota", "insufficient_quota") == (caught.value.type, caught.value.code)
+    assert "false" == caught.value.response.headers["x-should-retry"]
     assert 60 < int(caught.value.response.headers["retry-after"]) <= 31 * 24 * 3600
     assert before == router.items("JobTable")
 

@@ -208,6 +208,17 @@ def test_what_never_came_to_be() -> None:
     assert world.submit("What is a stack?")
 
 
+def test_what_never_came_to_be_without_a_budget() -> None:
+    """Where there is only a bound of slots, the slot is all that is given back."""
+    world = World(concurrent_requests=2)
+    world.submit("What is Python?", job_id="req_a")
+    with pytest.raises(ConflictError):
+        world.submit("What is a heap?", job_id="req_a")
+
+    assert world.submit("What is a stack?")
+    assert {} == world.store.balances
+
+
 def test_cannot_be_given_back() -> None:
     """What cannot be given back stays taken; the caller hears of the conflict all the same."""
     world = World(monthly_budget_nano_usd=3 * WHOLE, concurrent_requests=2)
@@ -323,6 +334,22 @@ def test_slots() -> None:
     assert "req_4" == world.submit("What is a stack?").job_id
     with pytest.raises(RateLimitedError):
         world.submit("What is a ring?")
+
+
+def test_slots_that_others_take_first() -> None:
+    """Who frees slots and finds them taken by others, time and again, is refused in the end."""
+    world = World(concurrent_requests=1)
+    world.end(world.submit("What is Python?"))
+
+    class Contended(FakeAllowanceStore):
+        def take_slot(self, *_: object) -> tuple[str, ...]:
+            return (f"{NOW_MS}#req_1",)
+
+    assert world.pipeline.allowances is not None
+    contended = replace(world.pipeline, allowances=replace(world.pipeline.allowances, store=Contended()))
+
+    with pytest.raises(RateLimitedError):
+        contended.limited_to(world.caller).submit(make_request("What is a heap?"), tenant="acme", source=Source.HTTP)
 
 
 def test_slot_of_a_request_that_never_was() -> None:
