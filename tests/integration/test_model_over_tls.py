@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from llm_router.adapters.openai_compatible import OpenAICompatibleClient
 from llm_router.errors import ModelTimeoutError, ModelUnavailableError
 from llm_router.models import ModelCall
+from tests.fakes import FakeSecret
 
 CALL = ModelCall(model="ollama/llama3.2", prompt="Hi", max_tokens=8)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -80,7 +81,7 @@ def stalling_server(certificate: Path) -> Iterator[str]:
 def test_deadline_ends_a_stalled_answer_over_tls(stalling: str, certificate: Path) -> None:
     """The text so far has come; at the deadline the read ends, and so does the connection, which the server sees."""
     transport = httpx.HTTPTransport(verify=ssl.create_default_context(cafile=certificate))
-    client = OpenAICompatibleClient(stalling, api_key=lambda: "sk", model="m", clock=now_ms, transport=transport)
+    client = OpenAICompatibleClient(stalling, api_key=FakeSecret("sk"), model="m", clock=now_ms, transport=transport)
     answer = client.generate(CALL, deadline_ms=now_ms() + 500)
     first = next(answer)
 
@@ -92,7 +93,7 @@ def test_deadline_ends_a_stalled_answer_over_tls(stalling: str, certificate: Pat
 
 def test_certificate_nobody_vouches_for_is_not_trusted(stalling: str) -> None:
     """The key is not sent to a server that cannot show who it is."""
-    client = OpenAICompatibleClient(stalling, api_key=lambda: "sk", model="m", clock=now_ms)
+    client = OpenAICompatibleClient(stalling, api_key=FakeSecret("sk"), model="m", clock=now_ms)
 
     with pytest.raises(ModelUnavailableError, match="cannot be reached"):
         list(client.generate(CALL, deadline_ms=now_ms() + 5_000))

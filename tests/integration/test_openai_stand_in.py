@@ -20,6 +20,7 @@ from llm_router.errors import (
     PromptTooLongError,
 )
 from llm_router.models import Generation, ModelCall
+from tests.fakes import FakeSecret
 
 KEY = "sk-right"
 MODEL = "gpt-4o-mini"
@@ -37,7 +38,7 @@ def now_ms() -> int:
 
 
 def client(cloud: OpenAIStandIn, **options: Any) -> OpenAICompatibleClient:
-    usual: dict[str, Any] = {"api_key": lambda: KEY, "model": MODEL, "clock": now_ms}
+    usual: dict[str, Any] = {"api_key": FakeSecret(KEY), "model": MODEL, "clock": now_ms}
     return OpenAICompatibleClient(cloud.base_url, **usual | options)
 
 
@@ -196,7 +197,7 @@ def test_stand_in_runs_by_itself() -> None:
         try:
             assert process.stdout is not None
             address = process.stdout.readline().split()[-1]
-            cloud = OpenAICompatibleClient(address, api_key=lambda: "sk-other", model=MODEL, clock=now_ms)
+            cloud = OpenAICompatibleClient(address, api_key=FakeSecret("sk-other"), model=MODEL, clock=now_ms)
             *_, last = cloud.generate(call(), deadline_ms=now_ms() + int(PATIENCE_S * 1000))
         finally:
             process.terminate()
