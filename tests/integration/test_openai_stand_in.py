@@ -100,7 +100,7 @@ def test_questions_are_recorded(cloud: OpenAIStandIn) -> None:
 @pytest.mark.parametrize(
     ("options", "prompt", "error"),
     [
-        ({"api_key": lambda: "sk-wrong"}, "Hi", ModelError),
+        ({"api_key": FakeSecret("sk-wrong")}, "Hi", ModelError),
         ({"model": "gpt-9"}, "Hi", ModelNotFoundError),
         ({}, "word " * 8200, PromptTooLongError),
     ],
