@@ -50,15 +50,17 @@ def shown(router: Any, tab: Browser, key: str) -> Browser:
 def visit(router: Any, tab: Browser, key: str | None, **look: Any) -> None:
     """Open the page with a key that was entered before, or with none."""
     tab.look(**look)
-    tab.open(f"{router.twin.url}/health")  # of the same origin
-    tab.wait_until("location.pathname === '/health' && document.readyState === 'complete'")
-    tab.read(
-        "sessionStorage.clear()" if key is None else f"sessionStorage.setItem('llm-router-key', {json.dumps(key)})"
-    )
+    tab.open("about:blank")  # nothing of the page before is taken for this one
+    tab.wait_until("location.href === 'about:blank'")
+    entered = "sessionStorage.clear()"
+    if key is not None:
+        entered = f"sessionStorage.setItem('llm-router-key', {json.dumps(key)})"
+    script = tab.send("Page.addScriptToEvaluateOnNewDocument", source=entered)["identifier"]
     tab.asked.clear()
     tab.complaints.clear()
     tab.open(f"{router.twin.url}/dashboard")
     tab.wait_until(f"location.pathname === '/dashboard' && {READY}")
+    tab.send("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
 
 
 def value(tab: Browser, selector: str) -> float:
