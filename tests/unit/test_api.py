@@ -154,7 +154,14 @@ def test_seven_megabytes() -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "application/json; charset=latin-1", ""],
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "application/json; charset=latin-1",
+        "",
+        f"application/json{' ' * 9_000}x",
+    ],
 )
 def test_wrong_content_type(content_type: str) -> None:
     """A body declared as something other than JSON is refused, whatever it holds."""

@@ -110,6 +110,7 @@ def test_status_of_a_response(job: Job, status: str) -> None:
     shown = response_of(job)
 
     assert status == shown.status
+    assert (status == "completed") is (shown.completed_at is not None)
     assert (status == "failed") is (shown.error is not None)
     assert (status in {"completed", "incomplete"}) is bool(shown.output) is (shown.usage is not None)
     assert (status == "incomplete") is (shown.incomplete_details is not None)

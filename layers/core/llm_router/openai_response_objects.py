@@ -79,6 +79,7 @@ class ResponseObject(Struct, frozen=True, kw_only=True):
     created_at: int
     """Epoch seconds of the request's arrival."""
     completed_at: int | None
+    """Epoch seconds; null unless the answer is whole."""
     status: ResponseStatus
     error: ResponseFailure | None
     incomplete_details: IncompleteDetails | None

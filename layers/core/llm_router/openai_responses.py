@@ -40,7 +40,7 @@ def response_of(job: Job) -> ResponseObject:
     return ResponseObject(
         id=response_id(job),
         created_at=job.created_at_ms // 1000,
-        completed_at=job.finished_at_ms // 1000 if answer and job.finished_at_ms else None,
+        completed_at=job.finished_at_ms // 1000 if answer and job.finished_at_ms and not is_cut else None,
         status="incomplete" if is_cut else _STATUS[job.status],
         error=_failure(failure.code, failure.message) if failure and is_failed else None,
         incomplete_details=IncompleteDetails() if is_cut else None,
