@@ -18,6 +18,7 @@ from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.adapters.sqs_prompts import SqsPromptQueue
 from llm_router.batches import Batch, PromptMessage, new_batch_id
 from tests.e2e.conftest import TEMPLATE, Router, keyed_client
+from tests.patience import eventually
 
 REPLIES = "https://sqs.us-east-1.amazonaws.com/123456789012/replies-"
 LANGUAGES = ("Python", "Rust", "Haskell", "Erlang", "Kotlin", "Fortran", "COBOL", "Prolog", "Scala", "Julia")
@@ -71,14 +72,11 @@ class Submitted:
 
     def wait(self, *, seconds: float = 60) -> dict[str, int]:
         """Wait until every line is counted, and return the counters."""
-        give_up = time.monotonic() + seconds
-        while True:
-            counted = self.rollups.batch(self.batch_id)
-            if counted.get("requests", 0) >= len(self.questions):
-                return dict(counted)
-            if time.monotonic() > give_up:
-                pytest.fail(f"still {counted}")
-            time.sleep(0.2)
+        assert eventually(lambda: self._requests() >= len(self.questions), seconds=seconds), f"only {self._requests()}"
+        return dict(self.rollups.batch(self.batch_id))
+
+    def _requests(self) -> int:
+        return self.rollups.batch(self.batch_id).get("requests", 0)
 
     def answers(self) -> list[str | None]:
         """Return the answers by line."""
@@ -119,8 +117,7 @@ def test_batch_beside_a_caller(router: Router) -> None:
     calls = len(router.box.calls)
     reworded = [f"what's {name}" for name in LANGUAGES]
     batch = Submitted(router, [*QUESTIONS, *QUESTIONS[:5], *reworded, *QUESTIONS[:5]], times=2)
-    while len(router.box.calls) < calls + 3:
-        time.sleep(0.05)
+    assert eventually(lambda: len(router.box.calls) >= calls + 3)
     address = router.accepted("Who was Ada Lovelace?")
     before = len(router.box.calls)
     router.wait_for(address, "succeeded")
@@ -168,8 +165,9 @@ def test_plain_prompts_and_their_replies(router: Router) -> None:
 def test_cancelled_batch(router: Router) -> None:
     """What of a cancelled batch has not begun is cancelled, each line with its record."""
     router.box.behaviour = Behaviour(token_delay_s=0.05)
+    calls = len(router.box.calls)
     batch = Submitted(router, [f"Explain the {name} compiler in detail" for name in LANGUAGES])
-    time.sleep(1)
+    assert eventually(lambda: len(router.box.calls) > calls)
     batch.store.cancel(batch.batch_id, bootstrap.now_ms())
     counted = batch.wait()
 

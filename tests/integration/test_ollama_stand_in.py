@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,6 +24,7 @@ from llm_router.errors import (
 )
 from llm_router.models import Generation, ModelCall
 from tests.fakes import FakeSecret
+from tests.patience import eventually
 
 PATIENCE_S = 10.0
 SLOWLY = Behaviour(token_delay_s=0.02)
@@ -55,14 +56,6 @@ def generation(box: OllamaStandIn, question: ModelCall | None = None) -> Generat
     last = ask(box, question)[-1]
     assert isinstance(last, Generation)
     return last
-
-
-def eventually(happened: Callable[[], bool]) -> bool:
-    """Whether something happens within the patience of this test."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return happened()
 
 
 def names(box: OllamaStandIn, path: str) -> list[str]:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -21,6 +21,7 @@ from llm_router.errors import (
 )
 from llm_router.models import Generation, ModelCall
 from tests.fakes import FakeSecret
+from tests.patience import eventually
 
 KEY = "sk-right"
 MODEL = "gpt-4o-mini"
@@ -50,14 +51,6 @@ def ask(
     cloud: OpenAIStandIn, question: ModelCall | None = None, *, seconds: float = PATIENCE_S, **options: Any
 ) -> list[Any]:
     return list(client(cloud, **options).generate(question or call(), deadline_ms=now_ms() + int(seconds * 1000)))
-
-
-def eventually(happened: Callable[[], bool]) -> bool:
-    """Whether something happens within the patience of this test."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return happened()
 
 
 def test_answer_streams_and_says_who_answers(cloud: OpenAIStandIn) -> None:

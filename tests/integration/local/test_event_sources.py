@@ -1,18 +1,10 @@
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.integration.local.conftest import Sample
-
-
-def _eventually(condition: Callable[[], Any], timeout_seconds: float = 15) -> Any:
-    give_up = time.monotonic() + timeout_seconds
-    while not (value := condition()) and time.monotonic() < give_up:
-        time.sleep(0.02)
-    return value
+from tests.patience import eventually
 
 
 def _receive(sample: Sample, queue: str) -> list[str]:
@@ -66,7 +58,7 @@ def test_only_failed_messages_come_back_and_then_go_to_the_dead_letter_queue(sam
         Entries=[{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)],
     )
 
-    dead = _eventually(lambda: _receive(sample, "DeadLetterQueue"))
+    dead = eventually(lambda: _receive(sample, "DeadLetterQueue"))
     sample.twin.drain()
     received = {told["body"]: told["received"] for told in sample.told("work") if told["body"] in bodies}
 
