@@ -6,7 +6,7 @@ import pytest
 from llm_router.adapters.job_items import put_job, put_usage
 from llm_router.footprint import footprint, item_bytes, job_bytes, recording
 from llm_router.jobs import answer_from_cache, feedback_record, succeeded, usage_record
-from llm_router.models import CacheTier, FeedbackVerdict, Job, Spent, Waiter
+from llm_router.models import CacheTier, FeedbackVerdict, Job, Spent, WaitingFunction
 from llm_router.polling import seen_after
 from llm_router.quantities import QUANTITIES, Quantities
 from llm_router.stored_answers import Hit
@@ -33,7 +33,7 @@ def test_seen_after(finished_ms: int, patience_ms: int, expected: tuple[int, int
 
 def waited(*, waits_ms: int = 25_000, took_ms: int = 3000, **fields: object) -> Job:
     """Return a job that was answered while its caller waited, in a function of 1,000 MB."""
-    waiter = Waiter(since_ms=NOW_MS, waits_ms=waits_ms, memory_mb=1000)
+    waiter = WaitingFunction(since_ms=NOW_MS, waits_ms=waits_ms, memory_mb=1000)
     return succeeded(make_job(waiter=waiter, **fields), make_answer(), NOW_MS + took_ms)
 
 

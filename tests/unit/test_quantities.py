@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ModelUnavailableError, RouterError
-from llm_router.models import Generation, Job, JobStatus, Source, Waiter
+from llm_router.models import Generation, Job, JobStatus, Source, WaitingFunction
 from llm_router.pipeline import Pipeline
 from llm_router.quantities import QUANTITIES, Quantities
 from llm_router.routing import Router
@@ -193,7 +193,7 @@ def test_stored_answer_of_the_cloud() -> None:
 
 def test_patience() -> None:
     """A caller's patience counts from his arrival, and what is left of it from when his request was stored."""
-    assert Waiter(since_ms=NOW_MS + 10, waits_ms=25_000, memory_mb=FRONT_MB) == World().ask().waiter
+    assert WaitingFunction(since_ms=NOW_MS + 10, waits_ms=25_000, memory_mb=FRONT_MB) == World().ask().waiter
 
 
 def test_inline() -> None:

@@ -159,7 +159,7 @@ class Spent(Struct, frozen=True, kw_only=True):
         )
 
 
-class Waiter(Struct, frozen=True, kw_only=True):
+class WaitingFunction(Struct, frozen=True, kw_only=True):
     """Who waits for a job that another function runs."""
 
     since_ms: int
@@ -281,7 +281,7 @@ class Job(Struct, frozen=True, kw_only=True):
     """What models took in vain before it was escalated."""
     used: Quantities = Quantities()
     """What it took of the platform until it was stored."""
-    waiter: Waiter | None = None
+    waiter: WaitingFunction | None = None
     """None where nobody waits for it."""
     reservation: Reservation | None = None
     """None where no budget is charged."""

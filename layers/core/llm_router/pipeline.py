@@ -15,7 +15,7 @@ from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelUnavailableError, StoreError
 from llm_router.fallback import cloud_target, is_cloud
 from llm_router.jobs import answer_from_cache, failed, succeeded, usage_record
-from llm_router.models import Conversation, Delivery, Failure, Job, Lane, Source, Waiter
+from llm_router.models import Conversation, Delivery, Failure, Job, Lane, Source, WaitingFunction
 from llm_router.outlook import with_expectation
 from llm_router.planning import Planner, new_job
 from llm_router.ports import Classifier, Clock, Dispatch, JobStore, StatusStore
@@ -213,9 +213,9 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     def _used(self, job: Job) -> Quantities:
         return self.tally.take() + Quantities(gateway_requests=int(job.source is Source.HTTP))
 
-    def _waiter(self, until_ms: int) -> Waiter:
+    def _waiter(self, until_ms: int) -> WaitingFunction:
         now_ms = self.clock()
-        return Waiter(since_ms=now_ms, waits_ms=max(0, until_ms - now_ms), memory_mb=self.tally.memory_mb)
+        return WaitingFunction(since_ms=now_ms, waits_ms=max(0, until_ms - now_ms), memory_mb=self.tally.memory_mb)
 
     def _finish(self, job: Job) -> Job:
         """Write a job's end, and return it, or the job as a worker that was quicker has it."""
