@@ -137,7 +137,7 @@ def test_deadline_ends_a_stall(cloud: OpenAIStandIn, after_tokens: int) -> None:
     cloud.next_behaviours.append(Behaviour(fault=Fault.STALL, after_tokens=after_tokens))
 
     with pytest.raises(ModelTimeoutError):
-        ask(cloud, seconds=0.3)
+        ask(cloud, seconds=1.5)
 
     assert eventually(lambda: len(cloud.aborted) == 1)
 
