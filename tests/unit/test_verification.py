@@ -58,6 +58,8 @@ def refusal(asked: str, answered: str, similarity: float = 0.97) -> str | None:
         ("question differs", "When did the museum open?", "Where did the museum open?"),
         ("question differs", "Who painted the ceiling?", "Why painted the ceiling?"),
         ("question differs", "How many people live there?", "How long do people live there?"),
+        ("question differs", "How does a plough work?", "What is a plough?"),
+        ("question differs", "Explain how a plough works", "Tell me what a plough is"),
         ("code identifiers differ", "What does read_csv return?", "What does read_json return?"),
         ("single letters differ", "Foods rich in vitamin C", "Foods rich in vitamin K"),
         ("quoted strings differ", 'Translate "good luck" for me', 'Translate "well done" for me'),

@@ -74,6 +74,14 @@ def _classes(a: Reading, b: Reading, _only_a: Extra, _only_b: Extra, lists: Lexi
             yield f"{word_class.name} differs"
 
 
+def _workings(a: Reading, b: Reading, *_: object) -> Iterator[str]:
+    """Keep "How does a plough work?" from "What is a plough?", which says nothing more."""
+    for how, what in ((a, b), (b, a)):
+        is_told_how = how.asks == "asks-how" and "work" in how.content
+        if is_told_how and what.asks == "asks-what" and set(what.content) <= set(how.content) - {"work"}:
+            yield "question differs"
+
+
 def _names(a: Reading, b: Reading, only_a: Extra, only_b: Extra, lists: Lexicon) -> Iterator[str]:
     names_a, names_b = (
         {stem for stem in only if stem in here.names and lists.synonyms.get(stem, stem) not in there.content}
@@ -103,6 +111,7 @@ _RULES: Final[tuple[Callable[[Reading, Reading, Extra, Extra, Lexicon], Iterator
     _negation,
     _classes,
     _opposites,
+    _workings,
     _names,
     _order,
     _long_prompts,
