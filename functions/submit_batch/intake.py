@@ -34,12 +34,14 @@ class Intake(Struct, frozen=True):
             StoreError: the queue or the store failed; what was taken in until then stays so.
         """
         lines = invalid = 0
-        for portion in portions:
+        for portion in () if batch.cancelled_at_ms is not None else portions:
             self._pass_on(batch, portion)
             lines, invalid = lines + portion.lines, invalid + len(portion.bad)
             batch = self.store.note_input(batch.batch_id, lines=lines, invalid=invalid, complete=False)
             if batch.cancelled_at_ms is not None:
                 break
+        if batch.lines > lines:  # it was cancelled while the lines of an earlier try were sent again
+            lines, invalid = batch.lines, batch.invalid
         return self.store.note_input(batch.batch_id, lines=lines, invalid=invalid, complete=True)
 
     def _pass_on(self, batch: Batch, portion: Portion) -> None:

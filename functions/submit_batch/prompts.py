@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from llm_router.batch_bodies import BadLine
-from llm_router.batches import CustomId, LineError
+from llm_router.batches import CustomId, LineError, check_order
 from llm_router.errors import InvalidRequestError, RequestTooLargeError, RouterError
 from llm_router.openai_requests import parse_chat_completion
 from llm_router.request_bodies import ChatRequest
@@ -42,6 +42,15 @@ class BatchLine(ChatRequest, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A line in the router's own words."""
 
     custom_id: CustomId | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sent on.
+
+        Raises:
+            InvalidRequestError: as a chat request's, or the line is of a conversation.
+        """
+        super().__post_init__()
+        check_order(self)
 
 
 class OpenAILine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

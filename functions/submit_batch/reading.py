@@ -35,7 +35,7 @@ class InputReader(Struct, frozen=True):
             batch = self.store.get(order.batch_id)
         except NotFoundError:
             return  # it has expired
-        if batch.input_complete or batch.input_error is not None or batch.cancelled_at_ms is not None:
+        if batch.input_complete or batch.input_error is not None:
             return
         try:
             self.intake.take(batch, self._portions(order.file))

@@ -65,7 +65,7 @@ class Submission(Struct, frozen=True, kw_only=True):
             request = parse_json(body, BatchRequest, max_bytes=MAX_BODY_BYTES)
             if request.s3_uri is not None:
                 file = self._file(request.s3_uri)
-                return self._of_file(file, self._claim(caller, key, body, FILE_DUE_MS)), ()
+                return self._of_file(file, self._claim(caller, key, body + file.etag.encode(), FILE_DUE_MS)), ()
             lines = [Line(number, bytes(raw)) for number, raw in enumerate(request.requests or (), 1)]
         field = "body" if as_lines else "requests"
         if not 1 <= len(lines) <= MAX_LINES:
@@ -77,12 +77,12 @@ class Submission(Struct, frozen=True, kw_only=True):
             rule = f"must have a line that can be asked; the first one's `{first.field}` {first.message}"
             raise InvalidRequestError(rule, field=field)
         batch = self._open(self._claim(caller, key, body, LINES_DUE_MS))
-        return (self.intake.take(batch, sorted_lines) if _takes_more(batch) else batch), bad
+        return (batch if batch.input_complete else self.intake.take(batch, sorted_lines)), bad
 
     def _of_file(self, file: InputFile, batch: Batch) -> Batch:
         """Have the file of a batch read."""
         batch = self._open(batch)
-        if _takes_more(batch):
+        if not batch.input_complete:
             self.order(InputOrder(batch_id=batch.batch_id, file=file))
         return batch
 
@@ -99,11 +99,11 @@ class Submission(Struct, frozen=True, kw_only=True):
             raise InvalidRequestError(f"must name a file of 1 to {MAX_FILE_BYTES:,} bytes", field="s3_uri")
         return file
 
-    def _claim(self, caller: Caller, key: str | None, body: bytes, due_ms: int) -> Batch:
-        """Return the batch that a body is to become: a new one, or that of its key."""
+    def _claim(self, caller: Caller, key: str | None, content: bytes, due_ms: int) -> Batch:
+        """Return the batch that a content is to become: a new one, or that of its key."""
         batch_id = self.new_id()
         if key is not None:  # no key of a request has a space, so that one may be used for both
-            batch_id = self.keys.claim(caller.tenant, f"batch {key}", sha256_hex(body), batch_id)
+            batch_id = self.keys.claim(caller.tenant, f"batch {key}", sha256_hex(content), batch_id)
         now_ms = self.clock()
         return Batch(
             batch_id=batch_id,
@@ -118,7 +118,3 @@ class Submission(Struct, frozen=True, kw_only=True):
     def _open(self, batch: Batch) -> Batch:
         """Store a new batch; return it, or the one that is there."""
         return batch if self.store.open(batch) else self.store.get(batch.batch_id)
-
-
-def _takes_more(batch: Batch) -> bool:
-    return not batch.input_complete and batch.cancelled_at_ms is None

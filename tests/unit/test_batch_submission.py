@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -190,6 +191,7 @@ def test_cancelled_while_taken_in(desk: Desk) -> None:
     batch, _ = desk.submit(lines(700), key="k")
 
     assert (500, 500) == (batch.lines, len(desk.sent))
+    assert batch.input_complete  # so that its end is told
 
 
 def test_cancelled_between_portions(desk: Desk) -> None:
@@ -199,6 +201,26 @@ def test_cancelled_between_portions(desk: Desk) -> None:
 
     assert (500, True, NOW_MS) == (batch.lines, batch.input_complete, batch.cancelled_at_ms)
     assert 500 == len(desk.sent)
+
+
+def test_cancelled_before_the_rest_came_again(desk: Desk) -> None:
+    """A batch whose sending broke off, that was cancelled, and is cancelled again while it is sent anew, ends."""
+    desk.sends_left = 2
+    with pytest.raises(StoreError):
+        desk.submit(lines(1700), key="k")
+    desk.sends_left = 1000
+    desk.after_send = lambda: desk.store.cancel(f"batch_{1:032x}", NOW_MS)
+    batch, _ = desk.submit(lines(1700), key="k")
+
+    assert (1000, True) == (batch.lines, batch.input_complete)
+
+
+def test_conversations_stay_out(desk: Desk) -> None:
+    """A line of a conversation is no request of a batch; the others go on."""
+    batch, bad = desk.submit(b'{"message": "One?"}\n{"message": "Two?", "conversation_id": "c"}')
+
+    assert (2, 1, True) == (batch.lines, batch.invalid, batch.input_complete)
+    assert [(2, "conversation_id")] == [(each.line, each.error.field) for each in bad]
 
 
 def file_body(uri: str) -> bytes:
@@ -216,6 +238,27 @@ def test_file_is_ordered(desk: Desk) -> None:
     assert batches[0] == batches[1]
     assert (NOW_MS + FILE_DUE_MS, False) == (batches[0].input_due_ms, batches[0].input_complete)
     assert [batches[0].batch_id] * 2 == [order.batch_id for order in desk.orders]
+
+
+def test_file_of_a_key_changed(desk: Desk) -> None:
+    """A key that made a batch of a file does not mix in another content of it."""
+    for count in (3, 4):
+        desk.files.put("prompts", "night.jsonl", lines(count))
+        with nullcontext() if count == 3 else pytest.raises(ConflictError):
+            desk.submit(file_body("s3://prompts/night.jsonl"), as_lines=False, key="k")
+
+    assert 1 == len(desk.orders)
+
+
+def test_cancelled_before_it_is_read(desk: Desk) -> None:
+    """A file whose batch is cancelled before anybody reads it is not read, and its batch waits for nothing."""
+    desk.files.put("prompts", "night.jsonl", lines(3))
+    batch, _ = desk.submit(file_body("s3://prompts/night.jsonl"), as_lines=False)
+    desk.store.cancel(batch.batch_id, NOW_MS)
+    desk.read()
+
+    assert (0, True) == (desk.store.get(batch.batch_id).lines, desk.store.get(batch.batch_id).input_complete)
+    assert [] == desk.sent
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,16 @@ class Batch(Struct, frozen=True, kw_only=True):
         return self.created_at_ms // 1000 + BATCH_TTL_SECONDS
 
 
+def check_order(request: ChatRequest) -> None:
+    """Do nothing when a request may be answered before or after any other, as those that come through queues are.
+
+    Raises:
+        InvalidRequestError: it may not.
+    """
+    if request.conversation_id is not None:
+        raise InvalidRequestError("must not come through a queue; `history` may", field="conversation_id")
+
+
 class PromptMessage(ChatRequest, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Body of a message that brings a prompt through a queue; nobody waits for it, whatever `wait_seconds` says."""
 
@@ -101,8 +111,7 @@ class PromptMessage(ChatRequest, frozen=True, kw_only=True, forbid_unknown_field
             InvalidRequestError: of `batch_id` and `line` there is only one, or there is a conversation.
         """
         super().__post_init__()
-        if self.conversation_id is not None:  # its requests come one after the other, and a queue knows no order
-            raise InvalidRequestError("must not come through a queue; `history` may", field="conversation_id")
+        check_order(self)
         if (self.batch_id is None) != (self.line is None):
             missing, other = ("batch_id", "line") if self.batch_id is None else ("line", "batch_id")
             raise InvalidRequestError(f"is required with `{other}`", field=missing)
