@@ -247,7 +247,7 @@ def test_deadline_ends_a_read_that_has_begun(box: OllamaStandIn, after_tokens: i
     box.next_behaviours.append(Behaviour(fault=Fault.STALL, after_tokens=after_tokens))
 
     with pytest.raises(ModelTimeoutError):
-        ask(box, seconds=0.3)
+        ask(box, seconds=1)
 
     assert eventually(lambda: len(box.aborted) == 1)
 
@@ -257,7 +257,7 @@ def test_deadline_ends_a_slow_answer(box: OllamaStandIn) -> None:
     box.behaviour = SLOWLY
 
     with pytest.raises(ModelTimeoutError):
-        ask(box, call("Why? " * 80), seconds=0.3)
+        ask(box, call("Why? " * 80), seconds=1)
 
     assert eventually(lambda: len(box.aborted) == 1)
 
