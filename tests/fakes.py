@@ -944,6 +944,17 @@ class FakeStatusStore:
         self.paces[pace.model] = pace
 
 
+class FakeSchedule:
+    """A schedule by which the box sleeps for as long as the test says."""
+
+    def __init__(self, wakes_in_ms: int | None) -> None:
+        self.sleeps_for_ms = wakes_in_ms
+
+    def wakes_in_ms(self, now_ms: int) -> int | None:
+        """Return what the test set."""
+        return self.sleeps_for_ms
+
+
 class FakeSecret:
     """A `Key` that is another one, of those given, each time it is read anew; an error among them is raised."""
 

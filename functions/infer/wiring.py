@@ -49,7 +49,9 @@ def scheduler() -> Scheduler:
         box=bootstrap.ollama(settings()),
         run_job=run_job,
         spare_time=SpareTime(
-            jobs=runner().jobs, circuit=bootstrap.breaker(settings().status_table), clock=bootstrap.now_ms
+            jobs=runner().jobs,
+            circuit=bootstrap.box_breaker(settings().status_table, settings().box_hours),
+            clock=bootstrap.now_ms,
         ),
         clock=bootstrap.now_ms,
         sleep=time.sleep,

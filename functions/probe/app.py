@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from llm_router import bootstrap
 from llm_router.box import BoxSighting
 from llm_router.box_hours import BoxMinute
+from llm_router.box_schedule import Schedule
 from llm_router.errors import ModelUnavailableError
 from llm_router.observability import Metric, count
 from llm_router.ports import Box
@@ -22,8 +23,15 @@ def look(box: Box, checked_at_ms: int) -> BoxSighting:
     try:
         return BoxSighting(checked_at_ms=checked_at_ms, state=box.state())
     except ModelUnavailableError as error:
-        count(Metric.BOX_UNREACHABLE)
         return BoxSighting(checked_at_ms=checked_at_ms, state=None, reason=str(error))
+
+
+def minute(sighting: BoxSighting, schedule: Schedule | None) -> BoxMinute:
+    """Return what a look says of its minute: a box that does not answer outside of its hours is asleep."""
+    if sighting.state is not None:
+        return BoxMinute.UP
+    sleeps = schedule is not None and schedule.wakes_in_ms(sighting.checked_at_ms) is not None
+    return BoxMinute.ASLEEP if sleeps else BoxMinute.SILENT
 
 
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> None:
@@ -32,7 +40,9 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> None:
     deadline_ms = bootstrap.now_ms() + context.get_remaining_time_in_millis() - SPARE_MS
     sighting = look(known.box, bootstrap.now_ms())
     known.store.put_box(sighting)
-    found = BoxMinute.UP if sighting.state else BoxMinute.SILENT
+    found = minute(sighting, known.schedule)
+    if found is BoxMinute.SILENT:
+        count(Metric.BOX_UNREACHABLE)
     known.hours.note(sighting.checked_at_ms, found, known.nano_usd_per_hour)
     if sighting.state and known.preloader.preload(sighting.state, known.preloaded, deadline_ms=deadline_ms):
         known.store.put_box(look(known.box, bootstrap.now_ms()))

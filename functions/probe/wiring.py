@@ -6,6 +6,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from llm_router import bootstrap
+from llm_router.box_schedule import BoxSchedule
 from llm_router.costs import nano_usd
 from llm_router.errors import ModelError
 from llm_router.observability import Metric, count, logger
@@ -21,6 +22,7 @@ class Parts(Struct, frozen=True):
     box: Box
     store: StatusStore
     hours: BoxHours
+    schedule: BoxSchedule | None
     nano_usd_per_hour: int
     preloader: Preloader
     preloaded: tuple[str, ...]
@@ -37,6 +39,7 @@ def parts() -> Parts:
         box,
         bootstrap.status_store(settings.status_table),
         bootstrap.box_hours(settings.rollup_table),
+        BoxSchedule.parse(settings.box_hours),
         nano_usd(Decimal(settings.instance_usd_per_hour)),
         Preloader(box, bootstrap.now_ms, note_failed_load),
         tuple(filter(None, wanted)) if settings.preload_models else (),

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llm_router.box import BoxSighting
+from llm_router.box_schedule import Schedule
 from llm_router.errors import RouterError
 from llm_router.models import QueueDepth
 from llm_router.ports import Clock
@@ -23,6 +24,8 @@ class PartStatus(StrEnum):
     """How a part is."""
 
     OK = "ok"
+    ASLEEP = "asleep"
+    """Outside of the hours that the box keeps; it is not asked before it wakes."""
     DEGRADED = "degraded"
     UNAVAILABLE = "unavailable"
 
@@ -33,6 +36,7 @@ class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: PartStatus
     detail: str | None = None
     age_ms: int | None = None
+    wakes_in_ms: int | None = None
     waiting: int | None = None
     """Messages that no worker has, roughly."""
     in_flight: int | None = None
@@ -57,6 +61,7 @@ class Health(Struct, frozen=True, kw_only=True):
     cloud: Callable[[], int | None] | None
     """Returns for how long the cloud is left alone, if it is; None where there is no cloud."""
     clock: Clock
+    schedule: Schedule | None = None
 
     def report(self) -> HealthResponse:
         """Ask every part."""
@@ -79,6 +84,9 @@ class Health(Struct, frozen=True, kw_only=True):
         return Part(status=PartStatus.OK, waiting=depth.waiting, in_flight=depth.in_flight)
 
     def _box(self) -> Part:
+        wakes_in_ms = None if self.schedule is None else self.schedule.wakes_in_ms(self.clock())
+        if wakes_in_ms is not None:
+            return Part(status=PartStatus.ASLEEP, detail="outside of its hours", wakes_in_ms=wakes_in_ms)
         try:
             sighting = self.box()
         except RouterError as error:

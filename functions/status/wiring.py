@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from llm_router import bootstrap
 from llm_router.adapters.dynamodb import check_table
+from llm_router.box_schedule import BoxSchedule
 from llm_router.ports import StatusStore
 from llm_router.prices import price_book
 from llm_router.routing import Router
@@ -47,6 +48,7 @@ def parts() -> Parts:
         box=statuses.box,
         cloud=bootstrap.breaker(settings.status_table, "cloud").retry_after_ms if router.cloud else None,
         clock=bootstrap.now_ms,
+        schedule=BoxSchedule.parse(settings.box_hours),
     )
     priced = partial(prices_of, settings.instance_usd_per_hour, settings.baseline_model, price_book())
     return Parts(health, statuses, router, lambda: priced(bootstrap.today()), settings.shadow_model)

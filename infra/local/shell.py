@@ -8,6 +8,7 @@ from typing import Final, get_type_hints
 import httpx
 
 from llm_router.box import PROVIDER_PREFIX, BoxState
+from llm_router.box_schedule import BoxSchedule
 from llm_router.costs import Costs
 from llm_router.errors import ConfigError
 from llm_router.keys import has_key_shape
@@ -28,6 +29,7 @@ SETTINGS: Final = (
     "CLOUD_BASE_URL",
     "CLOUD_API_KEY_SECRET",
     "OLLAMA_BASE_URL",
+    "BOX_HOURS",
     "CACHE_SIMILARITY_THRESHOLD",
     "CACHE_TTL_HOURS",
     "BASELINE_MODEL",
@@ -103,6 +105,7 @@ class Choice:
         except ConfigError as error:
             raise ConfigError([_in_words(problem) for problem in error.problems]) from error
         Costs.of(parsed.instance_usd_per_hour, parsed.baseline_model, today)
+        BoxSchedule.parse(parsed.box_hours)
         router = Router.from_settings(parsed, today)
         local = [*router.first_asked, *filter(None, (router.fallback, parsed.shadow_model))]
         return cls(

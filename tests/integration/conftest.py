@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -145,3 +146,8 @@ def forget() -> None:
         submit_batch.wiring.results,
     ):
         built.cache_clear()
+
+
+def other_day() -> str:
+    """Return hours of the box on a day that is neither today nor next to it, anywhere."""
+    return f"{datetime.fromtimestamp(bootstrap.now_ms() / 1000, UTC) + timedelta(days=3):%a} 07:00-19:00 UTC"

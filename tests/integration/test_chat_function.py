@@ -16,7 +16,7 @@ from llm_router.models import JobStatus
 from llm_router.requests import OVERDUE_MS
 from tests.builders import Context, body_of, http_event, make_job
 from tests.fakes import SettableClock
-from tests.integration.conftest import TEMPLATE, Cloud, Deploy
+from tests.integration.conftest import TEMPLATE, Cloud, Deploy, other_day
 from tests.loading import load_event
 
 ASYNC = {"message": "What is Python?", "wait_seconds": 0}
@@ -163,6 +163,40 @@ def test_failing_model(deploy: Deploy, ollama: OllamaStandIn) -> None:
 
     assert (503, "model_unavailable") == (response["statusCode"], error["code"])
     assert "failed" == body_of(state_of(error["request_id"]))["status"]
+
+
+def test_box_that_sleeps_without_a_cloud(cloud: Cloud, deploy: Deploy) -> None:
+    """Outside of the hours of the box a question that the cache cannot answer is told when to come back."""
+    deploy("ChatFunction", BOX_HOURS=other_day())
+    response = ask(ASYNC)
+
+    assert (503, "model_unavailable") == (response["statusCode"], body_of(response)["error"]["code"])
+    assert 86_400 < int(response["headers"]["Retry-After"]) < 4 * 86_400
+    assert ([], 0) == (queued(cloud), count_items(cloud, "JobTable"))
+
+
+def test_box_that_sleeps_with_a_cloud(cloud: Cloud, deploy: Deploy) -> None:
+    """Where there is a cloud it is asked at once."""
+    api = {"CLOUD_MODEL": "gpt-4o-mini", "CLOUD_BASE_URL": "http://localhost:1/v1", "CLOUD_API_KEY_SECRET": "key"}
+    deploy("ChatFunction", BOX_HOURS=other_day(), **api)
+    accepted = ask(ASYNC)
+
+    assert 202 == accepted["statusCode"]
+    assert JobStatus.ESCALATED is store_of().get(body_of(accepted)["request_id"]).status
+    assert [] == queued(cloud)
+
+
+def test_question_that_waits_when_the_box_goes_to_sleep(deploy: Deploy, ollama: OllamaStandIn) -> None:
+    """What is left in the queue when the hours of the box end is not asked of it, and ends with the reason."""
+    deploy("ChatFunction")
+    job_id = body_of(ask(ASYNC))["request_id"]
+    asked = len(ollama.calls)
+    deploy("InferFunction", BOX_HOURS=other_day())
+    run = infer(job_message(job_id), Context())
+    job = store_of().get(job_id)
+
+    assert ({"batchItemFailures": []}, asked) == (run, len(ollama.calls))
+    assert (JobStatus.FAILED, "model_unavailable") == (job.status, job.failure and job.failure.code)
 
 
 def test_caller_who_does_not_wait(deploy: Deploy) -> None:

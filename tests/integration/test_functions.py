@@ -30,7 +30,7 @@ from llm_router.usage import UsageRecord
 from probe.app import lambda_handler as probe
 from status.app import lambda_handler as status
 from tests.builders import TINY, Context, body_of, http_event, make_answer, make_entry, make_job, make_usage
-from tests.integration.conftest import MODEL, ROOT, TEMPLATE, Cloud, Deploy
+from tests.integration.conftest import MODEL, ROOT, TEMPLATE, Cloud, Deploy, other_day
 from tests.loading import load_event
 from tests.usage_stream import stream_records
 
@@ -381,6 +381,22 @@ def test_probe_and_models(deploy: Deploy, ollama: OllamaStandIn) -> None:
     assert "0.145" == body["prices"]["instance_usd_per_hour"]
 
 
+def test_box_that_sleeps(deploy: Deploy, ollama: OllamaStandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outside of its hours a silent box costs nothing and alarms nobody, and health says when it wakes."""
+    deploy("ProbeFunction", BOX_HOURS=other_day())
+    with ollama.refusing():
+        probe(load_event("probe"), Context())
+    (hour,) = bootstrap.box_hours("RollupTable").days(bootstrap.today(), bootstrap.today())
+    deploy("StatusFunction", BOX_HOURS=other_day())
+    response = status(load_event("health"), Context())
+    part = body_of(response)["parts"]["ollama"]
+
+    assert (1, 0) == (len(hour.asleep), hour.billed_minutes)
+    assert "BoxUnreachable" not in capsys.readouterr().out
+    assert (200, "asleep", "asleep") == (response["statusCode"], body_of(response)["status"], part["status"])
+    assert 0 < part["wakes_in_ms"] < 4 * 86_400_000
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_probe_notes_the_hour(deploy: Deploy, ollama: OllamaStandIn, *, answers: bool) -> None:
     """Each look notes a minute in which the box ran, at its price, whether it answered or not."""
@@ -433,7 +449,7 @@ def test_probe_that_preloads_arms_and_shadows(deploy: Deploy) -> None:
     assert list(models) == list(box.loads)
 
 
-def test_probe_of_an_unreachable_box(deploy: Deploy, ollama: OllamaStandIn) -> None:
+def test_probe_of_an_unreachable_box(deploy: Deploy, ollama: OllamaStandIn, capsys: pytest.CaptureFixture[str]) -> None:
     """A box that refuses connections is written down as unreachable, and health says so with 503."""
     deploy("ProbeFunction")
     with ollama.refusing():
@@ -441,6 +457,7 @@ def test_probe_of_an_unreachable_box(deploy: Deploy, ollama: OllamaStandIn) -> N
     deploy("StatusFunction")
     response = status(load_event("health"), Context())
 
+    assert '"BoxUnreachable"' in capsys.readouterr().out
     assert (503, "unavailable") == (response["statusCode"], body_of(response)["status"])
     assert "unavailable" == body_of(response)["parts"]["ollama"]["status"]
 

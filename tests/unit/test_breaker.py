@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_router.breaker import Admission, Breaker, GuardedModel
+from llm_router.breaker import Admission, Breaker, GuardedModel, SleepingBreaker
 from llm_router.errors import (
     ConflictError,
     ModelError,
@@ -19,7 +19,7 @@ from llm_router.errors import (
 )
 from llm_router.models import Generation, ModelCall
 from tests.builders import make_generation
-from tests.fakes import NOW_MS, FakeModel
+from tests.fakes import NOW_MS, FakeBreaker, FakeModel, FakeSchedule
 
 CALL = ModelCall(model="ollama/tinyllama", prompt="Hi", max_tokens=8)
 PROBE = Admission("probe")
@@ -188,3 +188,40 @@ def test_failing_report_does_not_hide_why_the_model_failed() -> None:
         list(model.generate(CALL, deadline_ms=NOW_MS))
 
     assert len(troubles) == 1
+
+
+def sleeping(breaker: Breaker, wakes_in_ms: int | None) -> SleepingBreaker:
+    return SleepingBreaker(breaker=breaker, schedule=FakeSchedule(wakes_in_ms), clock=lambda: NOW_MS)
+
+
+def test_server_that_sleeps_is_not_asked() -> None:
+    """Calls are refused until the server wakes, without looking at the circuit, and the error says how long."""
+    circuit = ScriptedBreaker(on_check=StoreError("the circuit was read"))
+
+    with pytest.raises(ModelUnavailableError, match="sleeps") as caught:
+        sleeping(circuit, 7000).check()
+
+    assert (7000, 7000) == (caught.value.retry_after_ms, sleeping(circuit, 7000).retry_after_ms())
+
+
+def test_server_that_is_awake_has_its_circuit() -> None:
+    """Within its hours the circuit alone decides, and hears of every call."""
+    circuit, open_circuit = ScriptedBreaker(), FakeBreaker()
+    open_circuit.open_for_ms = 3000
+    awake = sleeping(circuit, None)
+    admission = awake.check()
+    for report in (awake.succeeded, awake.failed, awake.abandoned):
+        report(admission)
+
+    assert [("succeeded", PROBE), ("failed", PROBE), ("abandoned", PROBE)] == circuit.reports
+    assert (None, 3000) == (awake.retry_after_ms(), sleeping(open_circuit, None).retry_after_ms())
+
+
+def test_going_to_sleep_over_a_call_is_no_failure() -> None:
+    """A call that the end of the hours breaks off does not open the circuit for the next morning."""
+    circuit = ScriptedBreaker()
+    asleep = sleeping(circuit, 7000)
+    for report in (asleep.succeeded, asleep.failed, asleep.abandoned):
+        report(PROBE)
+
+    assert [("succeeded", PROBE), ("abandoned", PROBE), ("abandoned", PROBE)] == circuit.reports

@@ -4,10 +4,11 @@ from typing import NoReturn
 import pytest
 
 from llm_router.box import BoxSighting, BoxState
+from llm_router.box_schedule import Schedule
 from llm_router.errors import EmbeddingError, StoreError
 from llm_router.models import QueueDepth
 from status.health import STALE_AFTER_MS, Health, HealthResponse, Part, PartStatus
-from tests.fakes import NOW_MS, FakeStatusStore, SettableClock
+from tests.fakes import NOW_MS, FakeSchedule, FakeStatusStore, SettableClock
 
 SEEN = BoxSighting(checked_at_ms=NOW_MS - 20_000, state=BoxState(version="0.31.0", installed=(), resident=()))
 QUEUED = QueueDepth(waiting=3, in_flight=2)
@@ -30,6 +31,7 @@ def report(
     queue: Callable[[], QueueDepth] = lambda: QUEUED,
     box: Callable[[], BoxSighting | None] = SEEN_STATUS.box,
     cloud: Callable[[], int | None] | None = None,
+    schedule: Schedule | None = None,
 ) -> HealthResponse:
     """Ask an essential table, a helpful embedder and the box."""
     return Health(
@@ -39,7 +41,21 @@ def report(
         box=box,
         cloud=cloud,
         clock=SettableClock(),
+        schedule=schedule,
     ).report()
+
+
+@pytest.mark.parametrize("box", [SEEN_STATUS.box, lambda: None, broken], ids=["seen", "unseen", "unknown"])
+def test_box_that_sleeps(box: Callable[[], BoxSighting | None]) -> None:
+    """Outside of its hours the box is asleep, whatever was seen of it; that is no failure, and hides none."""
+    sleeping = FakeSchedule(5000)
+    asleep = Part(status=PartStatus.ASLEEP, detail="outside of its hours", wakes_in_ms=5000)
+    parts = report(box=box, schedule=sleeping).parts
+
+    assert asleep == parts["ollama"]
+    assert PartStatus.ASLEEP is report(box=box, schedule=sleeping).status
+    assert PartStatus.UNAVAILABLE is report(box=box, schedule=sleeping, table=broken).status
+    assert PartStatus.OK is report(schedule=FakeSchedule(None)).status
 
 
 def test_all_is_well() -> None:

@@ -1,12 +1,14 @@
 import pytest
 
 from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
+from llm_router.box_hours import BoxMinute
+from llm_router.box_schedule import Schedule
 from llm_router.errors import ModelError, ModelUnavailableError
-from probe.app import look
+from probe.app import look, minute
 from probe.preloading import LOAD_MS, Preloader
 from probe.wiring import note_failed_load
 from tests.builders import TINY
-from tests.fakes import NOW_MS, FakeBox, SettableClock
+from tests.fakes import NOW_MS, FakeBox, FakeSchedule, SettableClock
 
 STATE = BoxState(version="0.31.0", installed=(), resident=())
 
@@ -16,12 +18,26 @@ def test_reachable() -> None:
     assert BoxSighting(checked_at_ms=NOW_MS, state=STATE) == look(FakeBox(STATE), NOW_MS)
 
 
-def test_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
-    """A box that cannot be reached is a finding, and a metric."""
+def test_unreachable() -> None:
+    """A box that cannot be reached is a finding."""
     sighting = look(FakeBox(ModelUnavailableError("connection refused")), NOW_MS)
 
     assert BoxSighting(checked_at_ms=NOW_MS, state=None, reason="connection refused") == sighting
-    assert '"BoxUnreachable"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("schedule", "state", "expected"),
+    [
+        (None, None, BoxMinute.SILENT),
+        (FakeSchedule(None), None, BoxMinute.SILENT),
+        (FakeSchedule(1), None, BoxMinute.ASLEEP),
+        (FakeSchedule(1), STATE, BoxMinute.UP),
+    ],
+    ids=["without hours", "within", "without", "answers all the same"],
+)
+def test_minute(schedule: Schedule | None, state: BoxState | None, expected: BoxMinute) -> None:
+    """A box that does not answer is silent within its hours and asleep outside; one that answers runs."""
+    assert expected is minute(BoxSighting(checked_at_ms=NOW_MS, state=state), schedule)
 
 
 LARGE = "ollama/llama3.2"

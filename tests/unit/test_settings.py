@@ -166,6 +166,7 @@ def test_every_problem_at_once() -> None:
         ("DEFAULT_COMPLEX_MODEL", "ollama/"),
         ("OLLAMA_BASE_URL", "ftp://box"),
         ("OLLAMA_BASE_URL", "http://"),
+        ("BOX_HOURS", "Mon-Fri 7-19 UTC"),
         ("FALLBACK_MODEL", "gpt-4o"),
         ("CLOUD_MODEL", "gpt 4"),
         ("CLOUD_BASE_URL", "api.example.com"),

@@ -28,7 +28,8 @@ from llm_router.adapters.dynamodb_usage import DynamoUsageStore
 from llm_router.adapters.secrets import Secret
 from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.allowances import Allowances
-from llm_router.breaker import Breaker, GuardedModel
+from llm_router.box_schedule import BoxSchedule
+from llm_router.breaker import Breaker, GuardedModel, SleepingBreaker
 from llm_router.classification import LearnedClassifier, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.costs import Costs
@@ -153,6 +154,12 @@ def breaker(status_table: str, server: str = "ollama", *, probe_lease_ms: int = 
     from llm_router.adapters.circuit_breaker import DynamoBreaker  # noqa: PLC0415 - only who asks a model needs it
 
     return DynamoBreaker(dynamodb(), status_table, server=server, clock=now_ms, probe_lease_ms=probe_lease_ms)
+
+
+def box_breaker(status_table: str, hours: str) -> "Breaker":
+    """Return the circuit breaker of the box, which is open outside of the hours that it keeps, too."""
+    circuit, schedule = breaker(status_table), BoxSchedule.parse(hours)
+    return circuit if schedule is None else SleepingBreaker(breaker=circuit, schedule=schedule, clock=now_ms)
 
 
 def guarded(model: "LanguageModel", circuit: "Breaker") -> "LanguageModel":
@@ -300,7 +307,7 @@ def _request_not_counted(error: StoreError) -> None:
 def inference_runner(settings: InferSettings) -> InferenceRunner:
     """Build what runs queued jobs on the box."""
     costs = Costs.of(settings.instance_usd_per_hour, settings.baseline_model, today())
-    box = guarded(ollama(settings), breaker(settings.status_table))
+    box = guarded(ollama(settings), box_breaker(settings.status_table, settings.box_hours))
     return _runner(settings, box, costs, BoxMeter(costs))
 
 
@@ -373,7 +380,7 @@ def pipeline(
         costs=costs,
         allowances=allowances(settings, costs),
         dispatch=dispatch,
-        breaker=breaker(settings.status_table),
+        breaker=box_breaker(settings.status_table, settings.box_hours),
         statuses=status_store(settings.status_table),
         clock=now_ms,
         new_id=new_request_id,

@@ -6,9 +6,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from llm_router.box_schedule import Schedule
 from llm_router.errors import ModelError, ModelTimeoutError, ModelUnavailableError, StoreError
 from llm_router.models import Generation, ModelCall
-from llm_router.ports import LanguageModel
+from llm_router.ports import Clock, LanguageModel
 
 
 class Admission(Struct, frozen=True):
@@ -44,6 +45,43 @@ class Breaker(Protocol):
 
     def retry_after_ms(self) -> int | None:
         """Return how long calls will be refused, as far as known; None when one would be let through."""
+
+
+class SleepingBreaker(Struct, frozen=True, kw_only=True):
+    """A Breaker that is also open while its server sleeps, whatever state that is in."""
+
+    breaker: Breaker
+    schedule: Schedule
+    clock: Clock
+
+    def check(self) -> Admission:
+        """Return leave to call, while the server is awake; see `Breaker`."""
+        wakes_in_ms = self.schedule.wakes_in_ms(self.clock())
+        if wakes_in_ms is None:
+            return self.breaker.check()
+        error = ModelUnavailableError("The model server sleeps.")
+        error.retry_after_ms = wakes_in_ms
+        raise error
+
+    def succeeded(self, admission: Admission) -> None:
+        """Report to the circuit."""
+        self.breaker.succeeded(admission)
+
+    def failed(self, admission: Admission) -> None:
+        """Report to the circuit, unless the server has gone to sleep over the call."""
+        if self.schedule.wakes_in_ms(self.clock()) is None:
+            self.breaker.failed(admission)
+        else:
+            self.breaker.abandoned(admission)
+
+    def abandoned(self, admission: Admission) -> None:
+        """Report to the circuit."""
+        self.breaker.abandoned(admission)
+
+    def retry_after_ms(self) -> int | None:
+        """Return how long the server sleeps, or how long the circuit refuses calls."""
+        wakes_in_ms = self.schedule.wakes_in_ms(self.clock())
+        return self.breaker.retry_after_ms() if wakes_in_ms is None else wakes_in_ms
 
 
 class GuardedModel(Struct, frozen=True, kw_only=True):

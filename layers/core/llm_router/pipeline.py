@@ -166,7 +166,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         with suppress(StoreError):  # a breaker that cannot be read guards nothing
             retry_after_ms = self.breaker.retry_after_ms()
         if retry_after_ms is not None and cloud_target(job) is None:
-            error = ModelUnavailableError("the model server is down; it is tried again from time to time")
+            error = ModelUnavailableError("the model server is down or asleep; it is asked again later")
             error.retry_after_ms = retry_after_ms
             raise error
         return retry_after_ms is not None

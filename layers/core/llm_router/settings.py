@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from llm_router.arms import Arm
 from llm_router.box import LocalModelName
+from llm_router.box_schedule import BoxHoursText
 from llm_router.classification.expected_cost import DEFAULT_BIAS
 from llm_router.errors import ConfigError
 
@@ -171,7 +172,15 @@ class RunnerSettings(MoneySettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoxSettings(Settings):
+class BoxHoursSettings(Settings):
+    """When the box is awake."""
+
+    box_hours: BoxHoursText = ""
+    """Always when empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxSettings(BoxHoursSettings):
     """How the box is asked."""
 
     ollama_base_url: HttpUrl
@@ -200,7 +209,7 @@ class InferCloudSettings(RunnerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PipelineSettings(GradingSettings, CacheSettings, MoneySettings):
+class PipelineSettings(GradingSettings, CacheSettings, MoneySettings, BoxHoursSettings):
     """What the way of a prompt takes, however it comes in."""
 
     job_table: str
@@ -320,7 +329,7 @@ class ProbeSettings(RoutingSettings, InstanceSettings, ShadowSettings, BoxSettin
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatusSettings(RoutingSettings, ShadowSettings, EmbeddingSettings, MoneySettings):
+class StatusSettings(RoutingSettings, ShadowSettings, EmbeddingSettings, MoneySettings, BoxHoursSettings):
     """Settings of `status`."""
 
     cache_table: str
