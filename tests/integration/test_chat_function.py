@@ -12,7 +12,7 @@ from infra.local.ollama_exchange import Behaviour, Fault
 from infra.local.ollama_stand_in import OllamaStandIn
 from llm_router import bootstrap
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
-from llm_router.models import JobStatus
+from llm_router.models import JobStatus, Source
 from llm_router.requests import OVERDUE_MS
 from tests.builders import Context, body_of, http_event, make_job
 from tests.fakes import SettableClock
@@ -197,6 +197,17 @@ def test_question_that_waits_when_the_box_goes_to_sleep(deploy: Deploy, ollama: 
 
     assert ({"batchItemFailures": []}, asked) == (run, len(ollama.calls))
     assert (JobStatus.FAILED, "model_unavailable") == (job.status, job.failure and job.failure.code)
+
+
+def test_line_of_a_batch_waits_until_the_box_wakes(deploy: Deploy, ollama: OllamaStandIn) -> None:
+    """What nobody waits for outlasts the night: its message comes back, and it stays as it is."""
+    deploy("InferFunction", BOX_HOURS=other_day())
+    asked = len(ollama.calls)
+    store_of().open(make_job(JOB_ID, source=Source.SQS, created_at_ms=bootstrap.now_ms()))
+    failures = infer(job_message(JOB_ID), Context())["batchItemFailures"]
+
+    assert ([{"itemIdentifier": "0"}], asked) == (failures, len(ollama.calls))
+    assert JobStatus.QUEUED is store_of().get(JOB_ID).status
 
 
 def test_caller_who_does_not_wait(deploy: Deploy) -> None:
