@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chat.waiting import Waiter
 from llm_router import api, bootstrap, idempotency
 from llm_router.callers import Caller
-from llm_router.errors import StoreError
+from llm_router.errors import ModelUnavailableError, RateLimitedError, StoreError
 from llm_router.idempotency import KeyedRequests
 from llm_router.models import Job, Source
 from llm_router.observability import count_degraded
@@ -58,7 +58,11 @@ def ask_over_http(router: BaseRouter, request: ChatRequest, wait_seconds: float)
     event = router.current_event.raw_event
     caller, key = api.caller_of(event), idempotency.key_of(event["headers"])
     admission = api.admit(router, limiter(), tokens_wanted(request))
-    job = ask(request, caller=caller, source=Source.HTTP, wait_seconds=wait_seconds, key=key)
+    try:
+        job = ask(request, caller=caller, source=Source.HTTP, wait_seconds=wait_seconds, key=key)
+    except (RateLimitedError, ModelUnavailableError):  # nothing was started
+        limiter().settle(caller, admission, None)
+        raise
     limiter().settle(caller, admission, job)
     return job
 

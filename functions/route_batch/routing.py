@@ -97,6 +97,10 @@ class Prompts(Struct, frozen=True, kw_only=True):
             )
         except ConflictError:
             return self._again(job_id)
+        except BudgetExceededError:
+            with suppress(NotFoundError):  # it came before, and what it held itself leaves no room for it
+                return self._known(job_id)
+            raise
         if batch is not None and batch.cancelled_at_ms is not None:
             job = self.pipeline.requests.cancel(job_id, tenant)
         return _outcome(job)
@@ -104,12 +108,15 @@ class Prompts(Struct, frozen=True, kw_only=True):
     def _again(self, job_id: str) -> Outcome:
         """Return what became of a message that came before; whoever took it may have died before it was sent on."""
         try:
-            job = self.pipeline.requests.revive(self.pipeline.jobs.get(job_id))
-            if self._is_orphan(job):
-                self.pipeline.dispatch(job_id)
-            return _outcome(job)
+            return self._known(job_id)
         except NotFoundError:  # what has its id is a refusal, or has expired
             return Outcome(what=REFUSED, job_id=job_id)
+
+    def _known(self, job_id: str) -> Outcome:
+        job = self.pipeline.requests.revive(self.pipeline.jobs.get(job_id))
+        if self._is_orphan(job):
+            self.pipeline.dispatch(job_id)
+        return _outcome(job)
 
     def _is_orphan(self, job: Job) -> bool:
         """Whether a job waits for another that knows nothing of it: who stored it died before it joined."""

@@ -18,6 +18,7 @@ from llm_router.models import Failure, Job, JobStatus, Source, Target
 from llm_router.pipeline import Pipeline
 from llm_router.rollups import usage_event
 from llm_router.routing import Router
+from llm_router.sampling import JsonSchema, ResponseFormat, Sampling
 from llm_router.semantic_cache import SemanticCache
 from llm_router.usage import BudgetKey
 from llm_router.worst_case import LONGEST_ANSWER_MS, WorstCase
@@ -410,6 +411,18 @@ def test_worst_case_of_the_box() -> None:
     slow = worst.nano_usd(make_job(max_tokens=1_000_000))
 
     assert (WHOLE, COSTS.box_nano_usd(4 * 2_000_000_000), WHOLE) == (unknown, known, slow)
+
+
+def test_worst_case_of_a_schema() -> None:
+    """The cloud reads the form of an answer besides the question, and is paid for it."""
+    schema = JsonSchema(name="x", schema={"enum": ["y" * 1000]})
+    form = ResponseFormat(type="json_schema", json_schema=schema)
+    plain = make_job(model="cloud/gpt-4o-mini", max_tokens=100)
+    worst = WorstCase(statuses=FakeStatusStore(), costs=COSTS)
+    formed = worst.nano_usd(replace(plain, sampling=Sampling(response_format=form)))
+
+    thousand = COSTS.prices.price("gpt-4o-mini", "2023-11-14").cost_nano_usd(1000, 0)
+    assert worst.nano_usd(plain) + thousand <= formed
 
 
 def test_worst_case_of_the_cloud() -> None:

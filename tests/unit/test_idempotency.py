@@ -4,20 +4,24 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
+from llm_router.allowances import Allowances
 from llm_router.callers import Caller
 from llm_router.classification import Classification, Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, InvalidRequestError, ModelUnavailableError, PromptTooLongError
 from llm_router.idempotency import KeyedRequests, body_sha256, key_of
 from llm_router.jobs import succeeded, usage_record
+from llm_router.keys import Limits
 from llm_router.models import Job, JobStatus, Source, Turn
 from llm_router.pipeline import Pipeline
 from llm_router.prompt import sha256_hex
 from llm_router.request_bodies import ChatRequest
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
+from llm_router.worst_case import LONGEST_ANSWER_MS, WorstCase
 from tests.builders import COSTS, TINY, make_answer, make_request
 from tests.fakes import (
+    FakeAllowanceStore,
     FakeBreaker,
     FakeCacheStore,
     FakeConversationStore,
@@ -147,6 +151,28 @@ def test_two_at_once() -> None:
 
     assert world.jobs.get("req_lost") == job
     assert ["req_lost"] == world.dispatched == list(world.jobs.jobs)
+
+
+def test_two_at_once_and_money_for_one() -> None:
+    """Who finds that the first user of his key has taken what was left gets the request there is."""
+    world = World()
+    world.claim("req_lost")
+    whole = COSTS.box_nano_usd(LONGEST_ANSWER_MS * 1_000_000)
+    world.pipeline = replace(
+        world.pipeline,
+        holder=Caller(tenant="default", key_id="key_1", limits=Limits(monthly_budget_nano_usd=whole)),
+        allowances=Allowances(
+            store=FakeAllowanceStore(),
+            worst_case=WorstCase(statuses=FakeStatusStore(), costs=COSTS),
+            clock=world.clock,
+            announce=lambda _: None,
+            on_store_error=lambda _: None,
+        ),
+    )
+    behind = replace(world.pipeline, classifier=Slow(world))
+    job = KeyedRequests(world.keys, behind).submit(REQUEST, tenant="default", source=Source.HTTP, key="key")
+
+    assert world.jobs.get("req_lost") == job
 
 
 class Slow(RuleClassifier):

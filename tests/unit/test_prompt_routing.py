@@ -22,7 +22,7 @@ from llm_router.request_bodies import MAX_MESSAGE_CHARS
 from llm_router.requests import OVERDUE_MS
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
-from llm_router.worst_case import WorstCase
+from llm_router.worst_case import LONGEST_ANSWER_MS, WorstCase
 from route_batch.routing import Outcome, Prompts, Received
 from tests.builders import COSTS, TINY, make_answer, make_entry
 from tests.fakes import (
@@ -247,20 +247,40 @@ def test_poisonous_line() -> None:
     assert [] == world.aside
 
 
-def test_line_that_the_budget_does_not_cover() -> None:
-    """A line that costs more than is left of the budget of its batch's key is refused under its place."""
-    world, store = World(), FakeAllowanceStore()
-    limits = Limits(monthly_budget_nano_usd=1)
+def on_a_budget(world: World, nano_usd: int) -> tuple[Batch, Prompts]:
+    """Return a batch whose key has a budget, and what routes its lines."""
+    limits = Limits(monthly_budget_nano_usd=nano_usd)
     batch = replace(BATCH, batch_id=f"batch_{'1' * 32}", key_id="key_1", limits=limits)
     world.batches.open(batch)
     allowances = Allowances(
-        store=store,
+        store=FakeAllowanceStore(),
         worst_case=WorstCase(statuses=FakeStatusStore(), costs=COSTS),
         clock=world.clock,
         announce=lambda _: None,
         on_store_error=lambda _: None,
     )
-    prompts = replace(world.prompts, pipeline=replace(world.prompts.pipeline, allowances=allowances))
+    return batch, replace(world.prompts, pipeline=replace(world.prompts.pipeline, allowances=allowances))
+
+
+def test_line_that_holds_what_is_left_comes_again() -> None:
+    """A line that was stored and not sent on is sent on when it comes again, though it holds all of its budget."""
+    world = World()
+    batch, prompts = on_a_budget(world, COSTS.box_nano_usd(LONGEST_ANSWER_MS * 1_500_000))
+    message = line_message(1, batch_id=batch.batch_id, reply_to=f"{REPLIES}a")
+    world.refusing_queue = True
+    with pytest.raises(StoreError):
+        prompts.route(message)
+    world.refusing_queue = False
+    world.clock.advance(OVERDUE_MS)
+    outcome = prompts.route(message)
+
+    assert ("queued", [outcome.job_id], []) == (outcome.what, world.dispatched, world.replies)
+
+
+def test_line_that_the_budget_does_not_cover() -> None:
+    """A line that costs more than is left of the budget of its batch's key is refused under its place."""
+    world = World()
+    batch, prompts = on_a_budget(world, 1)
     outcome = prompts.route(line_message(1, batch_id=batch.batch_id))
     (refused,) = world.batches.results(batch.batch_id, first_line=1, count=1)
 

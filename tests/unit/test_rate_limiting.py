@@ -132,6 +132,14 @@ def test_settled(limited: Limited, job: Job, tokens: int) -> None:
     )
 
 
+def test_nothing_was_started(limited: Limited) -> None:
+    """A request that was refused gives all of its tokens back."""
+    caller = holder(tokens_per_minute=1000)
+    limited.limiter.settle(caller, limited.limiter.admit(caller, 900), None)
+
+    assert "0" == limited.limiter.admit(caller, 1000).headers(NOW_MS)["x-ratelimit-remaining-tokens"]
+
+
 def test_not_settled(limited: Limited) -> None:
     """A request on its way counts for what it may take; without a limit of tokens nothing is written afterwards."""
     caller = holder(tokens_per_minute=1000)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from llm_router.classification import Complexity
-from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
+from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError, RateLimitedError
 from llm_router.models import Job, Source
 from llm_router.pipeline import Pipeline
 from llm_router.planning import refuse_too_long
@@ -74,8 +74,8 @@ class KeyedRequests(Struct, frozen=True):
                 pass  # its first user crashed, or is about to store it: under one id only one of us can
         try:
             return self.pipeline.submit(request, tenant=tenant, source=source, job_id=job_id, wait_seconds=wait_seconds)
-        except ConflictError as conflict:
+        except (ConflictError, RateLimitedError) as refusal:
             try:
-                return self.pipeline.jobs.get(job_id)
+                return self.pipeline.jobs.get(job_id)  # another of its users was first, and perhaps took what was left
             except NotFoundError:
-                raise conflict from None  # not over the id: another request of its conversation is on its way
+                raise refusal from None

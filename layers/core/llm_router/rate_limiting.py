@@ -72,15 +72,15 @@ class RateLimiter(Struct, frozen=True, kw_only=True):
         refusal = None if is_taken else _refusal(limits, minute, now_ms)
         return Admission(limits=limits, tokens=tokens, minute=minute, refusal=refusal)
 
-    def settle(self, caller: Caller, admission: Admission, job: Job) -> None:
+    def settle(self, caller: Caller, admission: Admission, job: Job | None) -> None:
         """Let a finished job count for the tokens that a model read and wrote for it, instead of those it might have.
 
-        An answer from the cache takes none. One that is still on its way counts with what it might take; by the time it
-        is finished its minute is mostly over.
+        An answer from the cache takes none, nor does what was refused, which has no job. One that is still on its way
+        counts with what it might take; by the time it is finished its minute is mostly over.
         """
-        if admission.minute is None or caller.limits.tokens_per_minute is None or not job.status.finished:
+        if admission.minute is None or caller.limits.tokens_per_minute is None or (job and not job.status.finished):
             return
-        surplus = tokens_taken(job) - admission.tokens
+        surplus = (tokens_taken(job) if job else 0) - admission.tokens
         if surplus:
             try:
                 self.store.settle(caller.key_id, admission.minute.ends_at_ms, surplus)

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -32,7 +33,7 @@ class WorstCase(Struct, frozen=True, kw_only=True):
 
         Of the machine, the time for a load, the question and the longest answer: four times what the model's figures
         say, and at most what a worker has; without figures that. Of the cloud, the list price of the longest answer,
-        and of a token for each byte of the question, since no tokenizer makes more.
+        and of a token for each byte of the question and its response format, since no tokenizer makes more.
         """
         return sum(self._of(job, target) for target in targets(job))
 
@@ -58,4 +59,5 @@ def _most_input_tokens(job: Job) -> int:
         job.prompt,
         *(text for turn in job.history for text in (turn.question, turn.answer)),
     ]
-    return sum(len(text.encode()) + _MESSAGE_TOKENS for text in texts)
+    form = job.sampling.response_format
+    return sum(len(text.encode()) + _MESSAGE_TOKENS for text in texts) + (len(msgspec.json.encode(form)) if form else 0)
