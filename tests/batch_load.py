@@ -2,9 +2,10 @@
 
 import itertools
 import json
+import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,7 +33,8 @@ class Load:
     """What each line asks; None for one that is no request."""
     originals: frozenset[str]
     """Questions, each of another meaning; every line asks one of them, in its words or in others."""
-    reworded: frozenset[str]
+    rewordings: Mapping[str, str]
+    """Originals, and what the same is in other words."""
 
     @property
     def body(self) -> bytes:
@@ -54,7 +56,7 @@ def load(count: int, *, seed: int) -> Load:
         lines=[_line(number, message, rng) for number, message in enumerate(messages, 1)],
         messages=messages,
         originals=frozenset(originals),
-        reworded=frozenset(reworded.values()),
+        rewordings=reworded,
     )
 
 
@@ -76,17 +78,17 @@ def look(http: httpx.Client, batch_id: str) -> dict[str, Any]:
     return state
 
 
-def wait(http: httpx.Client, batch_id: str, *, seconds: float) -> dict[str, Any]:
-    """Look at a batch until it is over.
+def wait(http: httpx.Client, batch_id: str, *, seconds: float, answers: float = math.inf) -> dict[str, Any]:
+    """Look at a batch until it is over, or so many of its lines have an answer.
 
     Raises:
         TimeoutError: it is not in time.
     """
     give_up = time.monotonic() + seconds
-    while (state := look(http, batch_id))["status"] not in OVER:
+    while (state := look(http, batch_id))["status"] not in OVER and state["succeeded"] < answers:
         if time.monotonic() > give_up:
             raise TimeoutError(f"still {state}")
-        time.sleep(0.5)
+        time.sleep(0.2)
     return state
 
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from llm_router.batch_bodies import LineStatus, ResultLine
-from llm_router.batches import Batch, LineError, LineResult, line_job_id
+from llm_router.batches import MAX_LINE, Batch, LineError, LineResult, line_job_id
 from llm_router.errors import InvalidRequestError
 from llm_router.ports import BatchStore, Clock
 from llm_router.query_parameters import only_known, whole_number
@@ -16,7 +16,6 @@ from llm_router.responses import describe as describe_job
 from submit_batch.states import input_error
 
 MAX_LINES: Final = 1000
-MAX_AFTER: Final = 999_999
 MAX_BYTES: Final = 4_500_000
 """What Lambda returns, 6 MiB, holds so much as base64."""
 _LINES_PER_READ: Final = 50
@@ -41,7 +40,7 @@ class PageRequest(Struct, frozen=True):
         unfinished = query.get("unfinished", "false")
         if unfinished not in {"true", "false"}:
             raise InvalidRequestError("must be true or false", field="unfinished")
-        after = whole_number(query, "after", least=0, most=MAX_AFTER, default=0)
+        after = whole_number(query, "after", least=0, most=MAX_LINE, default=0)
         limit = whole_number(query, "limit", least=1, most=MAX_LINES, default=MAX_LINES)
         return cls(after, limit, unfinished == "true")
 

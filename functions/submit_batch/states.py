@@ -78,9 +78,10 @@ def input_error(batch: Batch, now_ms: int) -> str | None:
 
 
 def _status(batch: Batch, pending: int, error: str | None) -> BatchStatus:
+    is_read = batch.input_complete or error is not None
     if batch.cancelled_at_ms is not None:
-        return BatchStatus.CANCELLING if pending else BatchStatus.CANCELLED
-    if not batch.input_complete and error is None:
+        return BatchStatus.CANCELLED if is_read and not pending else BatchStatus.CANCELLING
+    if not is_read:
         return BatchStatus.READING_INPUT
     if pending:
         return BatchStatus.IN_PROGRESS

@@ -67,6 +67,7 @@ def test_counts() -> None:
         ({}, 0, "in_progress"),
         ({}, 8, "completed"),
         ({"cancelled_at_ms": NOW_MS}, 7, "cancelling"),
+        ({"cancelled_at_ms": NOW_MS, "input_complete": False}, 8, "cancelling"),
         ({"cancelled_at_ms": NOW_MS}, 8, "cancelled"),
         ({"lines": 0, "invalid": 0}, 0, "completed"),
     ],

@@ -53,6 +53,7 @@ def test_message() -> None:
             "conversation_id",
             "must not come through a queue; `history` may",
         ),
+        (f'{{"message": "Hi", "batch_id": "{BATCH_ID}", "line": 1{"0" * 40}}}', "line", "must be at most 999,999"),
         (f'{{"message": "Hi", "batch_id": "{BATCH_ID}"}}', "line", "is required with `batch_id`"),
         ('{"message": "Hi", "batch_id": "mine", "line": 1}', "batch_id", "must be the id of a batch"),
         ('{"message": "Hi", "custom_id": "a b"}', "custom_id", "must be 1 to 128 visible characters of ASCII"),

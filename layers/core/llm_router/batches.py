@@ -20,6 +20,8 @@ from llm_router.request_bodies import ChatRequest
 
 BATCH_TTL_SECONDS: Final = 14 * 24 * 3600
 """How long a batch, its lines and their answers are kept; as long as a queue can keep a message."""
+MAX_LINE: Final = 999_999
+"""No batch has a line of a higher number."""
 CustomId = Annotated[
     str, Meta(pattern=r"^[!-~]{1,128}$(?!\n)", description="What you call the request; it comes back with the answer.")
 ]
@@ -100,7 +102,7 @@ class PromptMessage(ChatRequest, frozen=True, kw_only=True, forbid_unknown_field
     tenant: Tenant | None = None
     """Whose prompt it is; only senders that are trusted may say so, and a batch and a line."""
     batch_id: Annotated[str, Meta(pattern=r"^batch_[0-9a-f]{32}$(?!\n)")] | None = None
-    line: Annotated[int, Meta(ge=1)] | None = None
+    line: Annotated[int, Meta(ge=1, le=MAX_LINE)] | None = None
     custom_id: CustomId | None = None
     reply_to: Annotated[str, Meta(max_length=256)] | None = None
 
