@@ -688,18 +688,29 @@ class FakeAllowanceStore:
         self._slots: dict[str, list[str]] = {}
         self._lock = Lock()
 
-    def reserve(self, reservation: Reservation, ceiling_nano_usd: int) -> tuple[bool, Balance]:
+    def reserve(self, reservation: Reservation, ceiling_nano_usd: int, name: str) -> tuple[bool, Balance]:
         """Take a reservation of a budget, unless more than the ceiling would be committed then."""
         self._check()
         with self._lock:
             key = BudgetKey(reservation.month, reservation.key_id)
             fits = self.balances.get(key, Balance()).committed_nano_usd + reservation.nano_usd <= ceiling_nano_usd
-            return fits, self.charge(key, {"committed_nano_usd": reservation.nano_usd if fits else 0})
+            balance = self.charge(key, {"committed_nano_usd": reservation.nano_usd if fits else 0})
+            self.balances[key] = replace(balance, opening=balance.opening | ({name} if fits else set()))
+            return fits, self.balances[key]
 
-    def release(self, reservation: Reservation) -> None:
-        """Give a reservation back, whose request never came to be."""
+    def release(self, reservation: Reservation, name: str) -> None:
+        """Give a reservation back, whose request never came to be; nothing where its name is not kept any more."""
         self._check()
-        self.charge(BudgetKey(reservation.month, reservation.key_id), {"committed_nano_usd": -reservation.nano_usd})
+        key = BudgetKey(reservation.month, reservation.key_id)
+        if name in self.balances[key].opening:
+            self.charge(key, {"committed_nano_usd": -reservation.nano_usd})
+            self.note_opened(reservation, name)
+
+    def note_opened(self, reservation: Reservation, name: str) -> None:
+        """Forget the name of a reservation, whose request is stored."""
+        self._check()
+        key = BudgetKey(reservation.month, reservation.key_id)
+        self.balances[key] = replace(self.balances[key], opening=self.balances[key].opening - {name})
 
     def note_announced(self, reservation: Reservation) -> None:
         """Note that somebody was told that the budget runs low."""

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
-from llm_router.allowances import BUDGET, OPENED_AFTER_MS, Allowances
+from llm_router.allowances import BUDGET, LOST_AFTER_MS, OPENED_AFTER_MS, Allowances
 from llm_router.callers import Caller
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
@@ -232,6 +232,58 @@ def test_cannot_be_given_back() -> None:
     assert WHOLE == world.balance.committed_nano_usd
 
 
+def test_function_that_died() -> None:
+    """What a function reserved that never stored its request is free again when no function can be about to."""
+    world = World(monthly_budget_nano_usd=WHOLE)
+    world.jobs.broken = {"open"}
+    with pytest.raises(StoreError):
+        world.submit("What is Python?")
+    world.jobs.broken = set()
+    world.clock.advance(LOST_AFTER_MS)
+    with pytest.raises(BudgetExceededError):
+        world.submit("What is Python?")
+    world.clock.advance(1)
+
+    assert world.submit("What is Python?").reservation
+    assert Balance(committed_nano_usd=WHOLE, is_announced=True) == world.balance
+
+
+def test_request_that_was_stored_after_all() -> None:
+    """What a request holds that is on its way is not given back, though nobody could note that it was stored."""
+    world = World(monthly_budget_nano_usd=WHOLE)
+    held = Reservation(key_id="key_1", month="2023-11", nano_usd=WHOLE)
+    job = world.submit("What is Python?")
+    world.store.balances[KEY] = replace(world.balance, opening=frozenset({f"{NOW_MS}#{job.job_id}#{WHOLE}"}))
+    world.clock.advance(LOST_AFTER_MS + 1)
+    with pytest.raises(BudgetExceededError):
+        world.submit("What is a heap?")
+
+    assert held == job.reservation
+    assert Balance(committed_nano_usd=WHOLE, is_announced=True) == world.balance
+
+
+def test_too_late_to_tell() -> None:
+    """A request that may have expired is not taken for one that never was."""
+    world = World(monthly_budget_nano_usd=WHOLE)
+    held = Reservation(key_id="key_1", month="2023-11", nano_usd=WHOLE)
+    world.store.reserve(held, WHOLE, f"{NOW_MS}#req_x#{WHOLE}")
+    world.clock.advance(24 * 3_600_000)
+
+    with pytest.raises(BudgetExceededError):
+        world.submit("What is a heap?")
+
+
+def test_cannot_be_noted() -> None:
+    """Where nobody can note that a request is stored it goes on, and somebody hears of it."""
+    world = World(monthly_budget_nano_usd=3 * WHOLE)
+    job = world.submit("What is Python?")
+    world.store.broken = True
+    assert world.pipeline.allowances is not None
+    world.pipeline.allowances.note_opened(job)
+
+    assert 1 == len(world.troubles)
+
+
 def test_unknown_budget() -> None:
     """Where nobody knows what is left, nothing is begun."""
     world = World(monthly_budget_nano_usd=3 * WHOLE)
@@ -279,7 +331,7 @@ def downgrading() -> World:
     world = World(low_budget_policy=LowBudgetPolicy.DOWNGRADE, monthly_budget_nano_usd=1000 * WHOLE)
     world.statuses.put_pace(pace(TINY, 1000))
     world.statuses.put_pace(pace(LARGE, 10))
-    world.store.reserve(Reservation(key_id="key_1", month="2023-11", nano_usd=800 * WHOLE), 1000 * WHOLE)
+    world.store.reserve(Reservation(key_id="key_1", month="2023-11", nano_usd=800 * WHOLE), 1000 * WHOLE, "0#req_0#0")
     return world
 
 
@@ -298,7 +350,7 @@ def test_downgraded() -> None:
 def test_downgraded_until_nothing_is_left() -> None:
     """When not even the cheapest fits, it is refused."""
     world = downgrading()
-    world.store.reserve(Reservation(key_id="key_1", month="2023-11", nano_usd=200 * WHOLE), 1000 * WHOLE)
+    world.store.reserve(Reservation(key_id="key_1", month="2023-11", nano_usd=200 * WHOLE), 1000 * WHOLE, "0#req_0#0")
 
     with pytest.raises(BudgetExceededError):
         world.submit(COMPLEX)

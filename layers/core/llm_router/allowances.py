@@ -18,7 +18,7 @@ from llm_router.callers import Caller
 from llm_router.errors import BudgetExceededError, NotFoundError, RateLimitedError, StoreError
 from llm_router.jobs import utc_day
 from llm_router.keys import LowBudgetPolicy
-from llm_router.limits import BudgetAlert, Reservation
+from llm_router.limits import Balance, BudgetAlert, Reservation
 from llm_router.models import Job, Lane
 from llm_router.ports import AllowanceStore, Clock
 from llm_router.worst_case import WorstCase
@@ -29,6 +29,10 @@ LOW_PERCENT: Final = 80
 """Of a budget: from then on it runs low."""
 OPENED_AFTER_MS: Final = 60_000
 """A request has been stored within this time after it took its slot, or never will be."""
+LOST_AFTER_MS: Final = 900_000
+"""No function runs for longer; what it reserved for a request that is not stored by then, it never stores."""
+_KNOWN_MS: Final = 12 * 3_600_000
+"""Requests are kept for longer than that: later nobody could tell one that has expired from one that never was."""
 _RETRY_MS: Final = 2000
 _ATTEMPTS: Final = 4
 
@@ -69,21 +73,29 @@ class Allowances(Struct, frozen=True, kw_only=True):
         """
         self._take_slot(caller, job, look)
         try:
-            return self._reserve(caller, job, cheaper)
+            return self._reserve(caller, job, look, cheaper)
         except (BudgetExceededError, LowBudgetError, StoreError):
             self._free(caller, [_slot(job)])
             raise
 
     def give_back(self, caller: Caller, job: Job) -> None:
-        """Return what a job took that never came to be; what cannot be returned is held until the month ends."""
+        """Return what a job took that never came to be; what cannot be returned now may be found later."""
         self._free(caller, [_slot(job)])
         if job.reservation is not None:
             try:
-                self.store.release(job.reservation)
+                self.store.release(job.reservation, _name(job, job.reservation))
             except StoreError as error:
                 self.on_store_error(error)
 
-    def _reserve(self, caller: Caller, job: Job, cheaper: Sequence[str]) -> Job:
+    def note_opened(self, job: Job) -> None:
+        """Note that a job is stored, whose end gives back what it holds; what fails here shows when it is looked at."""
+        if job.reservation is not None:
+            try:
+                self.store.note_opened(job.reservation, _name(job, job.reservation))
+            except StoreError as error:
+                self.on_store_error(error)
+
+    def _reserve(self, caller: Caller, job: Job, look: Callable[[str], Job], cheaper: Sequence[str]) -> Job:
         budget = caller.limits.monthly_budget_nano_usd
         if budget is None:
             return job
@@ -93,7 +105,10 @@ class Allowances(Struct, frozen=True, kw_only=True):
         held = Reservation(
             key_id=caller.key_id, month=utc_day(job.created_at_ms)[:7], nano_usd=self.worst_case.nano_usd(job)
         )
-        is_taken, balance = self.store.reserve(held, low if spares else budget)
+        ceiling = low if spares else budget
+        is_taken, balance = self.store.reserve(held, ceiling, _name(job, held))
+        if not is_taken and self._release_lost(held, balance, look):
+            is_taken, balance = self.store.reserve(held, ceiling, _name(job, held))
         if balance.committed_nano_usd >= low > 0 and not balance.is_announced:
             alert = BudgetAlert(
                 key_id=held.key_id,
@@ -113,6 +128,27 @@ class Allowances(Struct, frozen=True, kw_only=True):
             wait_ms = max(_RETRY_MS, _month_end_ms(held.month) - self.clock()) if is_spent else _RETRY_MS
             raise BudgetExceededError(message, field="monthly_budget_nano_usd", retry_after_ms=wait_ms)
         return replace(job, reservation=held)
+
+    def _release_lost(self, held: Reservation, balance: Balance, look: Callable[[str], Job]) -> bool:
+        """Give back what functions reserved that died before they had stored their requests; return if there were any.
+
+        A reservation whose request is there after all is left to its end.
+        """
+        lost = False
+        for name in balance.opening:
+            taken_at_ms, job_id, nano_usd = name.split("#")
+            if not LOST_AFTER_MS < self.clock() - int(taken_at_ms) < _KNOWN_MS:
+                continue
+            try:
+                is_stored = look(job_id).created_at_ms == int(taken_at_ms)
+            except NotFoundError:
+                is_stored = False
+            if is_stored:
+                self.store.note_opened(held, name)
+            else:
+                self.store.release(replace(held, nano_usd=int(nano_usd)), name)
+                lost = True
+        return lost
 
     def _tell(self, alert: BudgetAlert, held: Reservation) -> None:
         try:
@@ -158,6 +194,10 @@ class Allowances(Struct, frozen=True, kw_only=True):
 
 def _slot(job: Job) -> str:
     return f"{job.created_at_ms}#{job.job_id}"
+
+
+def _name(job: Job, held: Reservation) -> str:
+    return f"{_slot(job)}#{held.nano_usd}"
 
 
 def _month_end_ms(month: str) -> int:

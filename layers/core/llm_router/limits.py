@@ -42,6 +42,8 @@ class Balance(Struct, frozen=True, kw_only=True):
     """By requests that have ended."""
     is_announced: bool = False
     """Whether somebody was told that it runs low."""
+    opening: frozenset[str] = frozenset()
+    """Names of reservations whose requests may not have been stored."""
 
 
 class BudgetAlert(Struct, frozen=True, kw_only=True):

@@ -150,6 +150,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             if self.allowances is not None:
                 self.allowances.give_back(self.holder, job)
             raise
+        if self.allowances is not None:
+            self.allowances.note_opened(job)
         if leads:
             return self._lead(job, lookup, send)
         with suppress(StoreError):  # its leader may have ended, and its worker died before telling who joined

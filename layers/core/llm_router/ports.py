@@ -475,15 +475,20 @@ class LimitStore(Protocol):
 class AllowanceStore(Protocol):
     """Keeps what requests on their way take of keys. Every method raises StoreError when the store fails."""
 
-    def reserve(self, reservation: Reservation, ceiling_nano_usd: int) -> tuple[bool, Balance]:
+    def reserve(self, reservation: Reservation, ceiling_nano_usd: int, name: str) -> tuple[bool, Balance]:
         """Take a reservation of a budget, unless more than the ceiling would be committed then.
+
+        Its name is kept until it is released, or its request is known to be stored.
 
         Returns:
             Whether it was taken, and the balance as it is now.
         """
 
-    def release(self, reservation: Reservation) -> None:
-        """Give a reservation back, whose request never came to be."""
+    def release(self, reservation: Reservation, name: str) -> None:
+        """Give a reservation back, whose request never came to be; nothing where its name is not kept any more."""
+
+    def note_opened(self, reservation: Reservation, name: str) -> None:
+        """Forget the name of a reservation, whose request is stored."""
 
     def note_announced(self, reservation: Reservation) -> None:
         """Note that somebody was told that the budget runs low."""

@@ -19,6 +19,7 @@ _SLOTS_TTL_SECONDS: Final = 2 * 24 * 3600
 """A day longer than a request that somebody may wait for."""
 BUDGET_TTL_SECONDS: Final = 100 * 24 * 3600
 """Longer than anything that is charged to a month."""
+_OPENING: Final = "opening :opening"
 _LOCKED_ATTEMPTS: Final = 6
 _BACKOFF_SECONDS: Final = 0.02
 
@@ -29,7 +30,8 @@ class DynamoAllowanceStore:
     Its items are:
 
     - `slots#<key_id>`: the set of a key's slots that are taken,
-    - `budget#<key_id>#<month>`: the balance of its budget, which `DynamoRollupStore` charges what requests did cost.
+    - `budget#<key_id>#<month>`: the balance of its budget, which `DynamoRollupStore` charges what requests did cost,
+      and in `opening` the names of reservations whose requests are not known to be stored.
 
     The SDK repeats a write whose answer was lost, which may reserve twice, and never spends what there is not.
     """
@@ -38,7 +40,7 @@ class DynamoAllowanceStore:
         self._client = client
         self._table = table
 
-    def reserve(self, reservation: Reservation, ceiling_nano_usd: int) -> tuple[bool, Balance]:
+    def reserve(self, reservation: Reservation, ceiling_nano_usd: int, name: str) -> tuple[bool, Balance]:
         """Take a reservation of a budget, unless more than the ceiling would be committed then."""
         room = ceiling_nano_usd - reservation.nano_usd
         has_room = "committed_nano_usd <= :room"
@@ -46,14 +48,32 @@ class DynamoAllowanceStore:
             return self._committed(
                 reservation,
                 reservation.nano_usd,
+                f"ADD committed_nano_usd :nano_usd, {_OPENING}",
+                name,
                 ConditionExpression=has_room if room < 0 else f"attribute_not_exists(committed_nano_usd) OR {has_room}",
-                more={":room": room},
+                more=_numbers({":room": room}),
             )
 
-    def release(self, reservation: Reservation) -> None:
-        """Give a reservation back, whose request never came to be."""
+    def release(self, reservation: Reservation, name: str) -> None:
+        """Give a reservation back, whose request never came to be; nothing where its name is not kept any more."""
         with store_errors("releasing a budget"):
-            self._committed(reservation, -reservation.nano_usd)
+            self._committed(
+                reservation,
+                -reservation.nano_usd,
+                f"ADD committed_nano_usd :nano_usd DELETE {_OPENING}",
+                name,
+                ConditionExpression="contains(opening, :name)",
+                more={":name": {"S": name}},
+            )
+
+    def note_opened(self, reservation: Reservation, name: str) -> None:
+        """Forget the name of a reservation, whose request is stored."""
+        with store_errors("noting that a request is stored"):
+            self._unless_locked(
+                Key=budget_item(reservation.key_id, reservation.month),
+                UpdateExpression=f"DELETE {_OPENING}",
+                ExpressionAttributeValues={":opening": {"SS": [name]}},
+            )
 
     def note_announced(self, reservation: Reservation) -> None:
         """Note that somebody was told that the budget runs low."""
@@ -95,14 +115,21 @@ class DynamoAllowanceStore:
             )
 
     def _committed(
-        self, reservation: Reservation, nano_usd: int, *, more: Mapping[str, int] | None = None, **condition: str
+        self,
+        reservation: Reservation,
+        nano_usd: int,
+        changes: str,
+        name: str,
+        *,
+        more: Mapping[str, Any],
+        **condition: str,
     ) -> tuple[bool, Balance]:
         values = {":nano_usd": nano_usd, ":expires": _start_seconds(reservation.month) + BUDGET_TTL_SECONDS}
         try:
             answer = self._unless_locked(
                 Key=budget_item(reservation.key_id, reservation.month),
-                UpdateExpression="SET expires_at = :expires ADD committed_nano_usd :nano_usd",
-                ExpressionAttributeValues=_numbers(values | dict(more or {})),
+                UpdateExpression=f"SET expires_at = :expires {changes}",
+                ExpressionAttributeValues={**_numbers(values), **more, ":opening": {"SS": [name]}},
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **condition,
