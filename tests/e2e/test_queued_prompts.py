@@ -127,7 +127,7 @@ def test_batch_beside_a_caller(router: Router) -> None:
     usage = batch.usage()
     (end,) = received(router, "listener", count=1)
 
-    assert place <= 1  # one may have begun in the very moment
+    assert place <= 2  # either of the two workers may have begun one in the very moment
     assert len(LANGUAGES) + 1 == len(router.box.calls) - calls
     assert (30, 30) == (counted["requests"], counted["succeeded_requests"])
     assert 30 == len(usage)
@@ -199,12 +199,21 @@ def test_batch_waits_for_the_box(router: Router) -> None:
     )
 
 
+def show_again_soon(router: Router, queue: str) -> None:
+    """Hide a queue's messages for seconds instead of minutes, and none for good: a busy machine starts slowly."""
+    sqs, url = router.twin.client("sqs"), router.twin.queue_url(queue)
+    policy = json.loads(
+        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
+    )
+    attributes = {"VisibilityTimeout": "3", "RedrivePolicy": json.dumps(policy | {"maxReceiveCount": 1000})}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+
+
 def test_workers_that_are_killed(router: Router) -> None:
     """Functions that die at random, and messages that come twice, change nothing in what comes of a batch."""
     router.box.behaviour = Behaviour(token_delay_s=0.02)
     for queue in ("BatchQueue", "BatchJobQueue"):
-        attributes: dict[Any, str] = {"VisibilityTimeout": "3"}  # instead of minutes
-        router.twin.client("sqs").set_queue_attributes(QueueUrl=router.twin.queue_url(queue), Attributes=attributes)
+        show_again_soon(router, queue)
     questions = [f"Describe the history of the {name} programming language" for name in LANGUAGES[:6]]
     batch = Submitted(router, questions, times=2)
     for function in ("RouteBatchFunction", "InferFunction", "RouteBatchFunction", "InferFunction"):
