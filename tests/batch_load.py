@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 
 from infra.local.twin import Twin
-from llm_router.batches import PromptMessage, line_job_id
+from llm_router.batching.batches import PromptMessage, line_job_id
 from tests.soak import QUESTIONS, REWORDINGS, THINGS
 
 REPEATED_SHARE: Final = 0.30

@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analytics.queries import COSTS_PARAMETERS, ReportQuery, parse_query
+from llm_router.access.keys import ApiKey, Role
+from llm_router.accounting.usage import UsageRecord
 from llm_router.cache_entries import CacheEntry
 from llm_router.classification import Complexity
 from llm_router.costs import Costs
 from llm_router.feedback import Feedback
 from llm_router.inference import InferenceRunner
-from llm_router.keys import ApiKey, Role
 from llm_router.metering import BoxMeter
 from llm_router.models import Answer, CacheTier, FeedbackVerdict, Generation, Job, JobStatus, Source
 from llm_router.prompt import canonicalise, entry_id
 from llm_router.request_bodies import ChatRequest
-from llm_router.usage import UsageRecord
 from tests.fakes import NOW_MS, TODAY
 from tests.loading import load_event
 

@@ -10,18 +10,29 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from llm_router.batches import Batch, LineError, LineResult, line_job_id
+from llm_router.access.keys import ALL_TENANTS, ApiKey, KeyRecord, Limits
+from llm_router.access.limits import MINUTE_MS, Balance, Minute, Reservation
+from llm_router.accounting.box_hours import BoxHour, BoxMinute
+from llm_router.accounting.rollups import by_row
+from llm_router.accounting.usage import (
+    BatchKey,
+    BudgetKey,
+    MonthKey,
+    Rollup,
+    RollupKey,
+    RowKey,
+    UsageEvent,
+    UsageRecord,
+)
+from llm_router.batching.batches import Batch, LineError, LineResult, line_job_id
+from llm_router.batching.input_files import InputFile
 from llm_router.box import BoxSighting, BoxState
-from llm_router.box_hours import BoxHour, BoxMinute
 from llm_router.breaker import Admission
 from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.errors import ConflictError, EmbeddingError, NotFoundError, RouterError, StoreError
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
-from llm_router.input_files import InputFile
 from llm_router.jobs import is_set_aside, utc_day
-from llm_router.keys import ALL_TENANTS, ApiKey, KeyRecord, Limits
-from llm_router.limits import MINUTE_MS, Balance, Minute, Reservation
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, JobStatus, Lane, ModelCall
 from llm_router.ports import (
     TRANSACTION_ACTIONS,
@@ -43,8 +54,6 @@ from llm_router.ports import (
     RollupStore,
     StatusStore,
 )
-from llm_router.rollups import by_row
-from llm_router.usage import BatchKey, BudgetKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 
 NOW_MS: Final = 1_700_000_000_000
 TODAY: Final = "2023-11-14"

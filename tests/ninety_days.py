@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from msgspec.structs import replace
 
 from llm_router import bootstrap
+from llm_router.accounting.rollups import counters, rollup_key
+from llm_router.accounting.usage import RollupKey, UsageRecord
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.classification import Complexity
 from llm_router.models import Source
-from llm_router.rollups import counters, rollup_key
-from llm_router.usage import RollupKey, UsageRecord
 from tests.builders import usage_at
 
 if TYPE_CHECKING:

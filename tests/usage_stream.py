@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from aggregate_costs.app import count_batch
+from llm_router.accounting.rollups import counters, row_keys
+from llm_router.accounting.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 from llm_router.adapters.dynamodb import to_item
 from llm_router.arms import SHADOW_ARM
 from llm_router.classification import Complexity
@@ -17,8 +19,6 @@ from llm_router.errors import StoreError
 from llm_router.jobs import utc_day
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
 from llm_router.ports import RollupStore
-from llm_router.rollups import counters, row_keys
-from llm_router.usage import BatchKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 from tests.builders import make_usage
 from tests.loading import load_event
 

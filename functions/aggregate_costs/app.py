@@ -9,13 +9,13 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from llm_router import bootstrap
+from llm_router.accounting.rollups import transactions, usage_event
+from llm_router.accounting.usage import UsageRecord
 from llm_router.adapters.dynamodb import from_item
 from llm_router.errors import StoreError
 from llm_router.observability import failures_logged
 from llm_router.ports import RollupStore
-from llm_router.rollups import transactions, usage_event
 from llm_router.settings import AggregateCostsSettings, environment, on_lambda
-from llm_router.usage import UsageRecord
 
 
 @lru_cache

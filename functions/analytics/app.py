@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from analytics import wiring
 from llm_router import api
-from llm_router.keys import Role
+from llm_router.access.keys import Role
 from llm_router.settings import environment, on_lambda
 
 app = api.create_api()

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from analytics.figures import Baselines, Figures, known_usd, percent
 from analytics.queries import ReportQuery, days_of, period
 from analytics.reading import Reading
+from llm_router.accounting.usage import Rollup
 from llm_router.costs import usd
 from llm_router.report_responses import CostsResponse, DailyResponse, DayRow, FullyLoaded
-from llm_router.usage import Rollup
 
 TOTAL = "total"
 

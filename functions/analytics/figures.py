@@ -6,12 +6,12 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from msgspec import Struct
 
+from llm_router.accounting.latencies import percentile
+from llm_router.accounting.prices import ListPrice, PriceBook
+from llm_router.accounting.rollups import total
+from llm_router.accounting.usage import Rollup
 from llm_router.costs import REPORTED_BASELINES, usd
-from llm_router.latencies import percentile
-from llm_router.prices import ListPrice, PriceBook
 from llm_router.report_responses import CostRow
-from llm_router.rollups import total
-from llm_router.usage import Rollup
 
 
 class Figures(Struct, frozen=True):

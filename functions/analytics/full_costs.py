@@ -11,14 +11,14 @@ from analytics.figures import Baselines, Figures, known_usd
 from analytics.periods import starts
 from analytics.queries import ReportQuery
 from analytics.reading import Reading
-from llm_router.box_hours import BoxHour
-from llm_router.full_cost import FullCost, full_cost, share
-from llm_router.keys import ALL_TENANTS
-from llm_router.platform_prices import PlatformPrices
+from llm_router.access.keys import ALL_TENANTS
+from llm_router.accounting.box_hours import BoxHour
+from llm_router.accounting.full_cost import FullCost, full_cost, share
+from llm_router.accounting.platform_prices import PlatformPrices
+from llm_router.accounting.rollups import total
+from llm_router.accounting.usage import Rollup
 from llm_router.ports import BoxHours, RollupStore
 from llm_router.report_responses import FullyLoaded
-from llm_router.rollups import total
-from llm_router.usage import Rollup
 
 DESCRIPTION: Final = (
     "actual_cost and net_savings are marginal: the seconds the box was busy, and what a cloud charged. This is fully "

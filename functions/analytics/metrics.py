@@ -16,13 +16,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from analytics.figures import Baselines, Figures
+from llm_router.accounting.latencies import counts_up_to
+from llm_router.accounting.rollups import recent, total
+from llm_router.accounting.usage import Rollup
 from llm_router.costs import NANO_USD_PER_USD, usd
 from llm_router.jobs import utc_day
-from llm_router.latencies import counts_up_to
 from llm_router.models import QueueDepth
 from llm_router.ports import Clock, RollupStore, StatusStore
-from llm_router.rollups import recent, total
-from llm_router.usage import Rollup
 
 ROW: Final = ("tenant", "model", "complexity", "arm", "source")
 """Labels of what is counted: those of the rollups' rows."""

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from analytics.periods import SLOT_MINUTES, is_midnight, is_slot, starts
+from llm_router.access.keys import Role
 from llm_router.errors import ForbiddenError, InvalidRequestError
-from llm_router.keys import Role
 from llm_router.query_parameters import only_known, whole_number
 from llm_router.report_responses import Period
 

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from analytics.periods import Part, is_midnight, parts, starts
 from analytics.queries import ReportQuery
+from llm_router.access.keys import ALL_TENANTS
+from llm_router.accounting.usage import Rollup, RollupKey
 from llm_router.errors import InvalidRequestError
-from llm_router.keys import ALL_TENANTS
 from llm_router.ports import Clock, RollupStore
-from llm_router.usage import Rollup, RollupKey
 
 MAX_TENANTS: Final = 200
 MAX_PARTITIONS: Final = 200 * 31

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from analytics.figures import Baselines, Figures, known_usd, percent, saved_percent
 from analytics.queries import ReportQuery, period
+from llm_router.accounting.usage import Rollup
 from llm_router.costs import usd
 from llm_router.report_responses import CacheStatsResponse, FullyLoaded, SummaryResponse
-from llm_router.usage import Rollup
 
 
 def summary(query: ReportQuery, rows: Sequence[Rollup], baselines: Baselines, loaded: FullyLoaded) -> SummaryResponse:

@@ -13,8 +13,8 @@ from analytics.queries import COSTS_PARAMETERS, PERIOD_PARAMETERS, ReportQuery, 
 from analytics.reading import Reader
 from analytics.reports import Reports
 from llm_router import api, bootstrap
-from llm_router.platform_prices import platform_prices
-from llm_router.prices import price_book
+from llm_router.accounting.platform_prices import platform_prices
+from llm_router.accounting.prices import price_book
 from llm_router.report_responses import Report
 from llm_router.settings import AnalyticsSettings, environment
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from llm_router.callers import OPERATOR, Caller
-from llm_router.keys import KEY_CHARS, has_key_shape, hash_of
+from llm_router.access.callers import OPERATOR, Caller
+from llm_router.access.keys import KEY_CHARS, has_key_shape, hash_of
 from llm_router.ports import Clock, KeyStore
 
 _SCHEME: Final = "bearer "

@@ -7,15 +7,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llm_router.access.callers import Caller
+from llm_router.accounting.rollups import REFUSED, recent, total
 from llm_router.cache_entries import Census
 from llm_router.cache_responses import CacheStatusResponse, CacheUse, ClearedResponse, EvictedResponse, LookupResponse
-from llm_router.callers import Caller
 from llm_router.costs import usd
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.planning import Planner
 from llm_router.ports import CacheStore, Clock, RollupStore
 from llm_router.request_bodies import CacheQuestion
-from llm_router.rollups import REFUSED, recent, total
 from llm_router.semantic_cache import SemanticCache
 
 _PROBE = CacheQuestion(message="Does the semantic tier work?")

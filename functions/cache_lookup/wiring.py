@@ -7,10 +7,10 @@ from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 from cache_lookup.complaints import Complaints
 from cache_lookup.inspection import Inspector
 from llm_router import api, bootstrap
+from llm_router.access.rate_limiting import RateLimiter
 from llm_router.cache_responses import FeedbackResponse, LookupResponse
 from llm_router.observability import Metric, count, count_degraded
 from llm_router.planning import Planner
-from llm_router.rate_limiting import RateLimiter
 from llm_router.remembering import RememberingEmbedder
 from llm_router.request_bodies import CacheQuestion, FeedbackRequest
 from llm_router.routing import Router

@@ -8,7 +8,7 @@ import msgspec
 
 from chat.wiring import ask, outlook_of
 from llm_router import bootstrap
-from llm_router.callers import OPERATOR
+from llm_router.access.callers import OPERATOR
 from llm_router.errors import RouterError
 from llm_router.models import Source
 from llm_router.request_bodies import ChatRequest

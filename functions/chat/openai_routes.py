@@ -10,10 +10,10 @@ from chat.wiring import ask_over_http, outlook_of, requests
 from llm_router import api, bootstrap
 from llm_router.errors import ModelTimeoutError, UnsupportedParameterError
 from llm_router.models import Job
-from llm_router.openai_completions import completion_of, event_stream
-from llm_router.openai_requests import parse_chat_completion
-from llm_router.openai_response_requests import parse_response
-from llm_router.openai_responses import request_id_of_response, response_of
+from llm_router.openai.completions import completion_of, event_stream
+from llm_router.openai.requests import parse_chat_completion
+from llm_router.openai.response_requests import parse_response
+from llm_router.openai.responses import request_id_of_response, response_of
 from llm_router.request_bodies import MAX_WAIT_SECONDS
 from llm_router.responses import pending
 

@@ -5,10 +5,10 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from llm_router.accounting.polling import pauses_ms
 from llm_router.errors import StoreError
 from llm_router.models import Job
 from llm_router.outlook import outlook
-from llm_router.polling import pauses_ms
 from llm_router.ports import Clock, JobStore
 
 

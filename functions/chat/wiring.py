@@ -9,14 +9,14 @@ from msgspec.structs import replace
 
 from chat.waiting import Waiter
 from llm_router import api, bootstrap, idempotency
-from llm_router.callers import Caller
+from llm_router.access.callers import Caller
+from llm_router.access.rate_limiting import RateLimiter, tokens_wanted
 from llm_router.errors import ModelUnavailableError, RateLimitedError, StoreError
 from llm_router.idempotency import KeyedRequests
 from llm_router.models import Job, Source
 from llm_router.observability import count_degraded
 from llm_router.outlook import Outlook, outlook
 from llm_router.pipeline import Pipeline
-from llm_router.rate_limiting import RateLimiter, tokens_wanted
 from llm_router.request_bodies import ChatRequest
 from llm_router.requests import Requests
 from llm_router.settings import ChatSettings, environment

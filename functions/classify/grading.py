@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from llm_router.access.callers import Caller
 from llm_router.arms import unit_of
-from llm_router.callers import Caller
 from llm_router.classification import Grader
 from llm_router.grading_responses import ClassifyResponse
 from llm_router.ports import Classifier

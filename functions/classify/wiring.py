@@ -4,8 +4,8 @@ from functools import lru_cache
 
 from classify.grading import Grading
 from llm_router import bootstrap
+from llm_router.access.rate_limiting import RateLimiter
 from llm_router.classification import Grader, LearnedClassifier, RuleClassifier
-from llm_router.rate_limiting import RateLimiter
 from llm_router.routing import Router
 from llm_router.settings import ClassifySettings, environment
 

@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from keys.invoke import invoke
 from keys.wiring import note_change, page_of_keys, registry
 from llm_router import api
-from llm_router.key_bodies import NewKeyRequest, RotateRequest
+from llm_router.access.key_bodies import NewKeyRequest, RotateRequest
 from llm_router.settings import environment, on_lambda
 
 app = api.create_api()

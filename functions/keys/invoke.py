@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from keys.wiring import note_change, registry
-from llm_router.callers import OPERATOR
+from llm_router.access.callers import OPERATOR
+from llm_router.access.key_bodies import CreateInvoke
 from llm_router.errors import RouterError
-from llm_router.key_bodies import CreateInvoke
 from llm_router.responses import ErrorBody, ErrorDetail
 from llm_router.validation import parse_json
 

@@ -5,9 +5,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llm_router.access.key_bodies import KeyResponse, KeysResponse, NewKeyRequest, SecretResponse
+from llm_router.access.keys import ApiKey, KeyRecord, hash_of, hint_of, is_key_id, new_key_id, new_secret, record_of
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
-from llm_router.key_bodies import KeyResponse, KeysResponse, NewKeyRequest, SecretResponse
-from llm_router.keys import ApiKey, KeyRecord, hash_of, hint_of, is_key_id, new_key_id, new_secret, record_of
 from llm_router.ports import Clock, KeyStore
 
 PAGE_KEYS: Final = 50

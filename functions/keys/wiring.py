@@ -5,8 +5,8 @@ from functools import lru_cache
 
 from keys.registry import KeyRegistry
 from llm_router import bootstrap
-from llm_router.callers import Caller
-from llm_router.key_bodies import KeyResponse, KeysResponse
+from llm_router.access.callers import Caller
+from llm_router.access.key_bodies import KeyResponse, KeysResponse
 from llm_router.observability import logger
 from llm_router.query_parameters import only_known
 from llm_router.settings import KeysSettings, environment

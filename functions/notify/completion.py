@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from llm_router.batches import Batch, is_batch_id
+from llm_router.batching.batches import Batch, is_batch_id
 from llm_router.costs import usd
 from llm_router.errors import NotFoundError
 from llm_router.ports import BatchStore, Clock, RollupStore

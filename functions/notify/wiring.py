@@ -7,9 +7,9 @@ import msgspec
 from llm_router import bootstrap
 from llm_router.adapters.eventbridge import put_event
 from llm_router.adapters.sqs_prompts import send_reply_to
+from llm_router.batching.replies import reply_of
 from llm_router.jobs import is_set_aside
 from llm_router.models import Job
-from llm_router.replies import reply_of
 from llm_router.settings import NotifySettings, environment
 from notify.completion import Completion
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from llm_router import bootstrap
+from llm_router.accounting.box_hours import BoxMinute
 from llm_router.box import BoxSighting
-from llm_router.box_hours import BoxMinute
 from llm_router.box_schedule import Schedule
 from llm_router.errors import ModelUnavailableError
 from llm_router.observability import Metric, count

@@ -8,10 +8,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from msgspec import Struct
 
 from llm_router import bootstrap
+from llm_router.accounting.recompute import Recomputation
+from llm_router.accounting.settled_days import last_settled_day
 from llm_router.observability import Metric, gauge
-from llm_router.recompute import Recomputation
 from llm_router.settings import RecomputeSettings, environment, on_lambda
-from llm_router.settled_days import last_settled_day
 
 
 class Wish(Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,15 +15,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from llm_router.batches import Batch, LineError, PromptMessage, derived_job_id, line_job_id
-from llm_router.callers import Caller
+from llm_router.access.callers import Caller
+from llm_router.batching.batches import Batch, LineError, PromptMessage, derived_job_id, line_job_id
+from llm_router.batching.replies import Reply, check_reply_to
 from llm_router.errors import BudgetExceededError, ConflictError, ForbiddenError, InvalidRequestError, NotFoundError
 from llm_router.jobs import leader_of
 from llm_router.models import DEFAULT_TENANT, Job, JobStatus, Source
 from llm_router.pipeline import Pipeline
 from llm_router.ports import BatchStore
 from llm_router.prompt import sha256_hex
-from llm_router.replies import Reply, check_reply_to
 from llm_router.requests import OVERDUE_MS
 from llm_router.validation import parse_json
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from llm_router.batch_bodies import AcceptedBatchResponse, BatchRequest, BatchResponse, ResultLine
+from llm_router.batching.batch_bodies import AcceptedBatchResponse, BatchRequest, BatchResponse, ResultLine
 from status.operation import IDEMPOTENCY_KEY, LIMITED, Operation
 
 _BATCH_ID: Final = {

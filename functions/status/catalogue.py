@@ -6,9 +6,9 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
+from llm_router.accounting.prices import ListPrice, PriceBook, PriceSource
 from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.classification.complexity import Complexity
-from llm_router.prices import ListPrice, PriceBook, PriceSource
 from llm_router.routing import Router
 
 

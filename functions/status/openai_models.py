@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from llm_router.classification.complexity import Complexity
 from llm_router.errors import UnknownModelError
-from llm_router.openai_requests import AUTO
+from llm_router.openai.requests import AUTO
 from llm_router.routing import Router
 
 _ALIASES: Final = (AUTO, *Complexity)

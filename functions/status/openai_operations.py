@@ -2,11 +2,11 @@
 
 from typing import Any, Final
 
-from llm_router.openai_completion_objects import ChatCompletion
-from llm_router.openai_errors import OpenAIErrorBody
-from llm_router.openai_requests import ChatCompletionBody
-from llm_router.openai_response_objects import ResponseObject
-from llm_router.openai_response_requests import ResponseBody
+from llm_router.openai.completion_objects import ChatCompletion
+from llm_router.openai.errors import OpenAIErrorBody
+from llm_router.openai.requests import ChatCompletionBody
+from llm_router.openai.response_objects import ResponseObject
+from llm_router.openai.response_requests import ResponseBody
 from status.openai_models import OpenAIModel, OpenAIModels
 from status.operation import IDEMPOTENCY_KEY, LIMITED, Operation
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from llm_router.access.key_bodies import KeyResponse, KeysResponse, NewKeyRequest, RotateRequest, SecretResponse
 from llm_router.cache_responses import (
     CacheStatusResponse,
     ClearedResponse,
@@ -10,7 +11,6 @@ from llm_router.cache_responses import (
     LookupResponse,
 )
 from llm_router.grading_responses import ClassifyManyResponse, ClassifyResponse
-from llm_router.key_bodies import KeyResponse, KeysResponse, NewKeyRequest, RotateRequest, SecretResponse
 from llm_router.report_responses import CacheStatsResponse, CostsResponse, DailyResponse, SummaryResponse
 from llm_router.request_bodies import CacheQuestion, ChatRequest, ClassifyRequest, FeedbackRequest
 from llm_router.responses import ChatResponse, PendingResponse

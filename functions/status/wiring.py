@@ -6,10 +6,10 @@ from functools import lru_cache, partial
 from msgspec import Struct
 
 from llm_router import bootstrap
+from llm_router.accounting.prices import price_book
 from llm_router.adapters.dynamodb import check_table
 from llm_router.box_schedule import BoxSchedule
 from llm_router.ports import StatusStore
-from llm_router.prices import price_book
 from llm_router.routing import Router
 from llm_router.settings import StatusSettings, environment
 from status.catalogue import Prices, prices_of

@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from llm_router import api, bootstrap, idempotency
-from llm_router.batches import Batch
+from llm_router.batching.batches import Batch
 from llm_router.settings import environment, on_lambda
 from submit_batch.results import PageRequest
 from submit_batch.states import accepted, owned

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from llm_router.batches import Batch, PromptMessage
+from llm_router.batching.batches import Batch, PromptMessage
 from llm_router.ports import BatchStore, PromptSender
 from submit_batch.prompts import Portion, Prompt
 

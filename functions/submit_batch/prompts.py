@@ -6,10 +6,10 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from llm_router.batch_bodies import BadLine
-from llm_router.batches import CustomId, LineError, check_order
+from llm_router.batching.batch_bodies import BadLine
+from llm_router.batching.batches import CustomId, LineError, check_order
 from llm_router.errors import InvalidRequestError, RequestTooLargeError, RouterError
-from llm_router.openai_requests import parse_chat_completion
+from llm_router.openai.requests import parse_chat_completion
 from llm_router.request_bodies import ChatRequest
 from llm_router.validation import parse_json
 from submit_batch.lines import MAX_LINE_BYTES, Line

@@ -5,9 +5,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from llm_router.batches import Batch
+from llm_router.batching.batches import Batch
+from llm_router.batching.input_files import InputFile, InputOrder
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError, StoreError
-from llm_router.input_files import InputFile, InputOrder
 from llm_router.ports import BatchStore, InputFiles
 from submit_batch.intake import Intake
 from submit_batch.lines import MAX_LINE_BYTES, Place, cut

@@ -6,8 +6,8 @@ from typing import Final, Self
 import msgspec
 from msgspec import Struct
 
-from llm_router.batch_bodies import LineStatus, ResultLine
-from llm_router.batches import MAX_LINE, Batch, LineError, LineResult, line_job_id
+from llm_router.batching.batch_bodies import LineStatus, ResultLine
+from llm_router.batching.batches import MAX_LINE, Batch, LineError, LineResult, line_job_id
 from llm_router.errors import InvalidRequestError
 from llm_router.ports import BatchStore, Clock
 from llm_router.query_parameters import only_known, whole_number

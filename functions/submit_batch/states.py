@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import structs
 
-from llm_router.batch_bodies import AcceptedBatchResponse, BadLine, BatchResponse, BatchStatus
-from llm_router.batches import Batch, is_batch_id
+from llm_router.batching.batch_bodies import AcceptedBatchResponse, BadLine, BatchResponse, BatchStatus
+from llm_router.batching.batches import Batch, is_batch_id
 from llm_router.costs import usd
 from llm_router.errors import NotFoundError
 from llm_router.ports import BatchStore

@@ -6,11 +6,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from llm_router.batch_bodies import BadLine, BatchRequest
-from llm_router.batches import Batch
-from llm_router.callers import Caller
+from llm_router.access.callers import Caller
+from llm_router.batching.batch_bodies import BadLine, BatchRequest
+from llm_router.batching.batches import Batch
+from llm_router.batching.input_files import MAX_FILE_BYTES, InputFile, InputOrder
 from llm_router.errors import InvalidRequestError, NotFoundError, RequestTooLargeError
-from llm_router.input_files import MAX_FILE_BYTES, InputFile, InputOrder
 from llm_router.ports import BatchStore, Clock, IdempotencyStore, InputFiles
 from llm_router.prompt import sha256_hex
 from llm_router.validation import parse_json

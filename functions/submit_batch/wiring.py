@@ -10,15 +10,15 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from llm_router import bootstrap
+from llm_router.access.rate_limiting import RateLimiter
 from llm_router.adapters.s3_files import S3Files
 from llm_router.adapters.sqs_input import SqsInputQueue
 from llm_router.adapters.sqs_prompts import SqsPromptQueue
-from llm_router.batch_bodies import BatchResponse
-from llm_router.batches import Batch, new_batch_id
-from llm_router.input_files import InputOrder
+from llm_router.batching.batch_bodies import BatchResponse
+from llm_router.batching.batches import Batch, new_batch_id
+from llm_router.batching.input_files import InputOrder
 from llm_router.observability import failures_logged
 from llm_router.ports import BatchStore
-from llm_router.rate_limiting import RateLimiter
 from llm_router.settings import SubmitBatchSettings, environment
 from submit_batch.intake import Intake
 from submit_batch.reading import InputReader

@@ -4,8 +4,8 @@ import time
 from typing import Any, Final
 
 from infra.local.twin import Twin
+from llm_router.access.keys import ApiKey, Role, new_key_id, new_secret, record_of
 from llm_router.adapters.dynamodb_keys import DynamoKeyStore
-from llm_router.keys import ApiKey, Role, new_key_id, new_secret, record_of
 from llm_router.models import DEFAULT_TENANT
 
 KEY_TABLE: Final = "KeyTable"

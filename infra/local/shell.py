@@ -7,11 +7,11 @@ from typing import Final, get_type_hints
 
 import httpx
 
+from llm_router.access.keys import has_key_shape
 from llm_router.box import PROVIDER_PREFIX, BoxState
 from llm_router.box_schedule import BoxSchedule
 from llm_router.costs import Costs
 from llm_router.errors import ConfigError
-from llm_router.keys import has_key_shape
 from llm_router.routing import Router
 from llm_router.settings import AuthorizeSettings, ChatSettings, ProbeSettings, RouteBatchSettings, SubmitBatchSettings
 from llm_router.validation import in_words

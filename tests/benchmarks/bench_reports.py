@@ -13,10 +13,10 @@ from analytics.reading import Reader
 from analytics.reports import Reports
 from infra.local.twin import Twin
 from llm_router import bootstrap
+from llm_router.accounting.platform_prices import platform_prices
+from llm_router.accounting.prices import price_book
+from llm_router.accounting.usage import Rollup
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
-from llm_router.platform_prices import platform_prices
-from llm_router.prices import price_book
-from llm_router.usage import Rollup
 from tests.builders import make_query
 from tests.fakes import FakeBoxHours
 from tests.ninety_days import DAYS, RECORDS, fill, today

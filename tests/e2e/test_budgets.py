@@ -13,7 +13,7 @@ from infra.local.dev_key import add_key, bearer
 from infra.local.ollama_exchange import Behaviour
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.twin import Twin
-from llm_router.keys import Limits
+from llm_router.access.keys import Limits
 from tests.e2e.conftest import TEMPLATE, Router
 from tests.keyed import keyed_client
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance, unsupported_method
 
 from infra.local.dev_key import add_key, bearer
-from llm_router.keys import Role
+from llm_router.access.keys import Role
 from status.description import openapi
 
 SOME: Final = settings(

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from infra.local.ollama_exchange import Behaviour
-from llm_router.platform_prices import platform_prices
-from llm_router.quantities import QUANTITIES
+from llm_router.accounting.platform_prices import platform_prices
+from llm_router.accounting.quantities import QUANTITIES
 
 
 def usage_of(router: Any, request_id: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from infra.local.dev_key import bearer
 from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.resources import Route
 from infra.local.twin import Twin
-from llm_router.keys import Role
+from llm_router.access.keys import Role
 from status.operations import OPERATIONS
 from tests.e2e.conftest import TEMPLATE, Router
 from tests.keyed import keyed_client

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from infra.local.dev_key import add_key
-from llm_router.keys import Limits
+from llm_router.access.keys import Limits
 from tests.e2e.conftest import Router
 from tests.keyed import keyed_client
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from infra.local.ollama_exchange import Behaviour, Fault
-from llm_router.openai_completions import PIECE_CHARS
+from llm_router.openai.completions import PIECE_CHARS
 
 SLOW = Behaviour(token_delay_s=0.2)
 """About ten seconds for an answer: what is to happen meanwhile happens meanwhile."""

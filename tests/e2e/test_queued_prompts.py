@@ -16,7 +16,7 @@ from llm_router import bootstrap
 from llm_router.adapters.dynamodb_batches import DynamoBatchStore
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.adapters.sqs_prompts import SqsPromptQueue
-from llm_router.batches import Batch, PromptMessage, new_batch_id
+from llm_router.batching.batches import Batch, PromptMessage, new_batch_id
 from tests.e2e.conftest import TEMPLATE, Router, keyed_client
 from tests.patience import eventually
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Struct
 
 from infra.local.resources import Route
-from llm_router.keys import Role
+from llm_router.access.keys import Role
 from status.description import openapi
 from tests.e2e.conftest import Router
 from tests.keyed import keyed_client

@@ -6,12 +6,12 @@ import pytest
 from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
+from llm_router.access.limits import Balance, Reservation
+from llm_router.accounting.rollups import usage_event
 from llm_router.adapters.dynamodb_allowances import DynamoAllowanceStore
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.errors import StoreError
-from llm_router.limits import Balance, Reservation
 from llm_router.ports import AllowanceStore, RollupStore
-from llm_router.rollups import usage_event
 from tests.builders import make_usage
 from tests.fakes import NOW_MS, FakeAllowanceStore, FakeRollupStore, SettableClock
 from tests.integration.conftest import Cloud

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from llm_router.adapters.dynamodb_batches import DynamoBatchStore
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
-from llm_router.batches import BATCH_TTL_SECONDS, Batch, LineError, LineResult, line_job_id, new_batch_id
+from llm_router.batching.batches import BATCH_TTL_SECONDS, Batch, LineError, LineResult, line_job_id, new_batch_id
 from llm_router.errors import ConflictError, NotFoundError, StoreError
 from llm_router.models import Delivery, Job, Source
 from llm_router.ports import BatchStore, JobStore

@@ -2,9 +2,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from llm_router.accounting.box_hours import BoxHour, BoxMinute
 from llm_router.adapters.dynamodb_box_hours import DynamoBoxHours
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
-from llm_router.box_hours import BoxHour, BoxMinute
 from llm_router.errors import StoreError
 from llm_router.ports import BoxHours
 from tests.fakes import FakeBoxHours, SettableClock

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
+from llm_router.accounting.quantities import Quantities
+from llm_router.accounting.tally import Tally
 from llm_router.adapters.capacity import consumed, meter
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
-from llm_router.quantities import Quantities
-from llm_router.tally import Tally
 from tests.builders import make_entry
 from tests.fakes import DIMENSIONS
 from tests.integration.conftest import Cloud

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from llm_router.accounting.usage import UsageRecord
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
 from llm_router.adapters.dynamodb_feedback import DynamoFeedbackStore
 from llm_router.cache_entries import CacheEntry
 from llm_router.feedback import EntryChange
 from llm_router.models import FeedbackVerdict
 from llm_router.ports import CacheStore, FeedbackStore
-from llm_router.usage import UsageRecord
 from tests.builders import make_entry, make_feedback, make_usage
 from tests.fakes import DIMENSIONS, NOW_MS, FakeCacheStore, FakeFeedbackStore
 from tests.integration.conftest import Cloud

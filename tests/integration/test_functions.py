@@ -19,6 +19,7 @@ from cache_lookup.app import lambda_handler as cache_lookup
 from classify.app import lambda_handler as classify
 from infra.local.ollama_stand_in import OllamaStandIn
 from llm_router import bootstrap
+from llm_router.accounting.usage import UsageRecord
 from llm_router.adapters.onnx_embedder import OnnxEmbedder
 from llm_router.box import same_model
 from llm_router.errors import ConfigError
@@ -26,7 +27,6 @@ from llm_router.jobs import succeeded, usage_record, utc_day
 from llm_router.models import CacheTier
 from llm_router.request_bodies import CacheQuestion
 from llm_router.semantic_cache import SemanticCache
-from llm_router.usage import UsageRecord
 from probe.app import lambda_handler as probe
 from status.app import lambda_handler as status
 from tests.builders import TINY, Context, body_of, http_event, make_answer, make_entry, make_job, make_usage

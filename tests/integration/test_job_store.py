@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from llm_router.accounting.usage import UsageRecord
 from llm_router.adapters.dynamodb import from_item
 from llm_router.adapters.dynamodb_flights import FLIGHT_LEASE_MS
 from llm_router.adapters.dynamodb_jobs import DynamoJobStore
@@ -14,7 +15,6 @@ from llm_router.errors import ConflictError, NotFoundError
 from llm_router.jobs import SET_ASIDE, failed, succeeded, usage_record
 from llm_router.models import CacheTier, Failure, Job, JobInLine, JobStatus, Lane, Spent
 from llm_router.ports import JobStore
-from llm_router.usage import UsageRecord
 from tests.builders import make_answer, make_job
 from tests.fakes import NOW_MS, FakeJobStore, SettableClock
 from tests.integration.conftest import Cloud

@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from authorize.app import lambda_handler as authorize
+from llm_router.access.keys import KeyRecord, Limits, LowBudgetPolicy, Role, hash_of, new_secret, record_of
 from llm_router.adapters.dynamodb_keys import RECORD_KEPT_SECONDS, SECRET_KEPT_SECONDS, DynamoKeyStore
 from llm_router.errors import NotFoundError, StoreError
-from llm_router.keys import KeyRecord, Limits, LowBudgetPolicy, Role, hash_of, new_secret, record_of
 from llm_router.ports import KeyStore
 from tests.builders import Context, make_key
 from tests.fakes import NOW_MS, FakeKeyStore

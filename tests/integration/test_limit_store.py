@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from llm_router.access.keys import Limits
+from llm_router.access.limits import MINUTE_MS, Minute
 from llm_router.adapters.dynamodb_limits import DynamoLimitStore
 from llm_router.errors import StoreError
-from llm_router.keys import Limits
-from llm_router.limits import MINUTE_MS, Minute
 from llm_router.ports import LimitStore
 from tests.fakes import NOW_MS, FakeLimitStore
 from tests.integration.conftest import Cloud

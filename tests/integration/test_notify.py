@@ -6,8 +6,8 @@ import boto3
 import pytest
 
 from llm_router import bootstrap
-from llm_router.batches import Batch
-from llm_router.rollups import usage_event
+from llm_router.accounting.rollups import usage_event
+from llm_router.batching.batches import Batch
 from notify.app import lambda_handler as notify
 from tests.builders import Context, make_usage
 from tests.integration.conftest import Cloud, Deploy

@@ -10,14 +10,14 @@ import pytest
 from msgspec.structs import replace
 
 from llm_router import bootstrap
+from llm_router.accounting.rollups import row_keys, transactions, usage_event
+from llm_router.accounting.usage import UsageRecord
 from llm_router.adapters.dynamodb import to_item
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
 from llm_router.adapters.dynamodb_usage import DynamoUsageStore
 from llm_router.adapters.job_items import put_usage
 from llm_router.errors import InvalidRequestError, StoreError
 from llm_router.jobs import utc_day
-from llm_router.rollups import row_keys, transactions, usage_event
-from llm_router.usage import UsageRecord
 from recompute.app import lambda_handler
 from tests.builders import make_usage
 from tests.fakes import FakeUsageStore, SettableClock

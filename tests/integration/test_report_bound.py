@@ -4,10 +4,10 @@ from analytics.figures import Baselines
 from analytics.full_costs import LoadedReader
 from analytics.reading import Reader
 from analytics.reports import Reports
+from llm_router.accounting.platform_prices import platform_prices
+from llm_router.accounting.prices import price_book
+from llm_router.accounting.rollups import total
 from llm_router.adapters.dynamodb_rollups import DynamoRollupStore
-from llm_router.platform_prices import platform_prices
-from llm_router.prices import price_book
-from llm_router.rollups import total
 from tests.builders import make_query, usage_at
 from tests.fakes import FakeBoxHours, SettableClock
 from tests.integration.conftest import Cloud

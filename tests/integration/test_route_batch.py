@@ -7,7 +7,7 @@ import pytest
 
 from infer.app import lambda_handler as infer
 from llm_router import bootstrap
-from llm_router.batches import Batch
+from llm_router.batching.batches import Batch
 from llm_router.models import JobStatus
 from route_batch.app import lambda_handler as route_batch
 from tests.builders import Context

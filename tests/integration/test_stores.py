@@ -11,6 +11,8 @@ from botocore.stub import Stubber
 from msgspec.structs import replace
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from llm_router.accounting.rollups import counters, usage_event
+from llm_router.accounting.usage import MonthKey, Rollup, RollupKey, UsageEvent
 from llm_router.adapters.dynamodb import check_table, transact
 from llm_router.adapters.dynamodb_cache import DynamoCacheStore
 from llm_router.adapters.dynamodb_feedback import DynamoFeedbackStore
@@ -25,15 +27,13 @@ from llm_router.adapters.dynamodb_rollups import (
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.sqs import SqsInferenceQueue
 from llm_router.adapters.sqs_prompts import SqsPromptQueue
-from llm_router.batches import PromptMessage
+from llm_router.batching.batches import PromptMessage
 from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.errors import RequestTooLargeError, StoreError
 from llm_router.estimates import Pace
 from llm_router.jobs import succeeded
 from llm_router.models import QueueDepth
 from llm_router.ports import TRANSACTION_ACTIONS, RollupStore, StatusStore
-from llm_router.rollups import counters, usage_event
-from llm_router.usage import MonthKey, Rollup, RollupKey, UsageEvent
 from tests.builders import make_answer, make_entry, make_feedback, make_job, make_usage
 from tests.fakes import NOW_MS, FakeRollupStore, FakeStatusStore, SettableClock
 from tests.integration.conftest import Cloud

@@ -10,9 +10,9 @@ import pytest
 from botocore.config import Config
 
 from llm_router.adapters.s3_files import S3Files
-from llm_router.batches import PromptMessage
+from llm_router.batching.batches import PromptMessage
+from llm_router.batching.input_files import InputFile
 from llm_router.errors import ConflictError, NotFoundError, StoreError
-from llm_router.input_files import InputFile
 from submit_batch.app import lambda_handler
 from tests.builders import Context, body_of, http_event
 from tests.integration.conftest import Cloud, Deploy

@@ -5,23 +5,23 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
-from llm_router.allowances import BUDGET, LOST_AFTER_MS, OPENED_AFTER_MS, Allowances
-from llm_router.callers import Caller
+from llm_router.access.allowances import BUDGET, LOST_AFTER_MS, OPENED_AFTER_MS, Allowances
+from llm_router.access.callers import Caller
+from llm_router.access.keys import Limits, LowBudgetPolicy
+from llm_router.access.limits import Balance, BudgetAlert, Reservation
+from llm_router.access.worst_case import LONGEST_ANSWER_MS, WorstCase
+from llm_router.accounting.rollups import usage_event
+from llm_router.accounting.usage import BudgetKey
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import BudgetExceededError, ConflictError, NotFoundError, RateLimitedError, StoreError
 from llm_router.estimates import Pace
 from llm_router.jobs import failed, succeeded, usage_record
-from llm_router.keys import Limits, LowBudgetPolicy
-from llm_router.limits import Balance, BudgetAlert, Reservation
 from llm_router.models import Failure, Job, JobStatus, Source, Target
 from llm_router.pipeline import Pipeline
-from llm_router.rollups import usage_event
 from llm_router.routing import Router
 from llm_router.sampling import JsonSchema, ResponseFormat, Sampling
 from llm_router.semantic_cache import SemanticCache
-from llm_router.usage import BudgetKey
-from llm_router.worst_case import LONGEST_ANSWER_MS, WorstCase
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_job, make_request
 from tests.fakes import (
     NOW_MS,

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router import errors
+from llm_router.access.keys import Role
 from llm_router.api import (
     STATUS,
     ask_again_seconds,
@@ -25,7 +26,6 @@ from llm_router.api import (
     tenant_of,
 )
 from llm_router.errors import ForbiddenError, InvalidRequestError, RouterError, UnauthorizedError
-from llm_router.keys import Role
 from llm_router.models import Failure, JobStatus
 from llm_router.observability import logger
 from llm_router.request_bodies import ChatRequest

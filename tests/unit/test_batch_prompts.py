@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.batch_bodies import BadLine
-from llm_router.batches import LineError
+from llm_router.batching.batch_bodies import BadLine
+from llm_router.batching.batches import LineError
 from llm_router.request_bodies import ChatRequest
 from submit_batch.lines import Line
 from submit_batch.prompts import Prompt, Sorter

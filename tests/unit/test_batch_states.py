@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.batch_bodies import LineStatus
-from llm_router.batches import Batch, LineError, line_job_id
+from llm_router.batching.batch_bodies import LineStatus
+from llm_router.batching.batches import Batch, LineError, line_job_id
 from llm_router.errors import InvalidRequestError, NotFoundError
 from llm_router.jobs import failed, succeeded, usage_record
 from llm_router.models import Delivery, Failure, Job, JobStatus, Source

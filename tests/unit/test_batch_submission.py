@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from llm_router.batches import PromptMessage, line_job_id
-from llm_router.callers import Caller
+from llm_router.access.callers import Caller
+from llm_router.batching.batches import PromptMessage, line_job_id
+from llm_router.batching.input_files import InputFile, InputOrder
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError, RequestTooLargeError, StoreError
-from llm_router.input_files import InputFile, InputOrder
 from submit_batch import reading
 from submit_batch.intake import Intake
 from submit_batch.reading import InputReader

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_router.batches import PromptMessage, is_batch_id, line_job_id, new_batch_id
+from llm_router.batching.batches import PromptMessage, is_batch_id, line_job_id, new_batch_id
 from llm_router.errors import InvalidRequestError
 from llm_router.jobs import usage_record
 from llm_router.models import Delivery, Lane, Source, is_request_id

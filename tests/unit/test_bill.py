@@ -13,13 +13,13 @@ from analytics.figures import Baselines
 from analytics.full_costs import LoadedReader
 from analytics.reading import Reader
 from analytics.reports import Reports
+from llm_router.accounting.platform_prices import platform_prices
+from llm_router.accounting.prices import price_book
+from llm_router.accounting.rollups import usage_event
 from llm_router.errors import ModelTimeoutError, RouterError
 from llm_router.jobs import answer_from_cache, succeeded, usage_record
 from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import CacheTier, Generation, Job, JobStatus, Target
-from llm_router.platform_prices import platform_prices
-from llm_router.prices import price_book
-from llm_router.rollups import usage_event
 from llm_router.semantic_cache import Hit
 from tests.builders import COSTS, make_generation, make_job, make_query, make_runner
 from tests.fakes import (

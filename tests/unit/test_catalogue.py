@@ -2,10 +2,10 @@ from typing import Any
 
 import msgspec
 
+from llm_router.accounting.prices import price_book
 from llm_router.arms import Arm
 from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
 from llm_router.classification import Complexity
-from llm_router.prices import price_book
 from llm_router.routing import Router
 from status.catalogue import ArmModel, ModelsResponse, TierModel, prices_of
 from tests.fakes import NOW_MS

@@ -4,12 +4,12 @@ from itertools import permutations
 
 import pytest
 
-from llm_router.batches import Batch, LineError
+from llm_router.accounting.rollups import usage_event
+from llm_router.batching.batches import Batch, LineError
+from llm_router.batching.replies import reply_of
 from llm_router.errors import StoreError
 from llm_router.jobs import failed, succeeded
 from llm_router.models import Delivery, Failure, Source
-from llm_router.replies import reply_of
-from llm_router.rollups import usage_event
 from notify.completion import BatchCompleted, Completion
 from tests.builders import make_answer, make_job, make_usage
 from tests.fakes import NOW_MS, FakeBatchStore, FakeJobStore, FakeRollupStore, SettableClock

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from aggregate_costs.app import count_batch
+from llm_router.accounting.rollups import by_row, row_keys, transactions, usage_event
+from llm_router.accounting.usage import UsageEvent, UsageRecord
 from llm_router.models import Source
 from llm_router.ports import TRANSACTION_ACTIONS
-from llm_router.rollups import by_row, row_keys, transactions, usage_event
-from llm_router.usage import UsageEvent, UsageRecord
 from tests.builders import TINY, make_usage
 from tests.fakes import FakeRollupStore
 from tests.usage_stream import (

@@ -1,5 +1,6 @@
 import pytest
 
+from llm_router.accounting.prices import price_book
 from llm_router.errors import (
     ModelError,
     ModelNotFoundError,
@@ -11,7 +12,6 @@ from llm_router.errors import (
 from llm_router.fallback import cloud_target, is_for_cloud, successor, targets
 from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import ModelCall, Spent, Target
-from llm_router.prices import price_book
 from tests.builders import COSTS, TINY, make_generation, make_job
 from tests.fakes import TODAY
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 import pytest
 from msgspec.structs import replace
 
+from llm_router.accounting.prices import price_book
 from llm_router.errors import (
     ConflictError,
     ModelNotFoundError,
@@ -17,7 +18,6 @@ from llm_router.inference import InferenceRunner
 from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import CacheBypass, CacheTier, Job, JobStatus, ModelCall, Spent, Target, Turn
 from llm_router.models import Generation as Said
-from llm_router.prices import price_book
 from tests.builders import COSTS, TINY, make_entry, make_generation, make_job, make_runner
 from tests.fakes import NOW_MS, TODAY, FakeCacheStore, FakeJobStore, FakeModel, FakeStatusStore, SettableClock
 

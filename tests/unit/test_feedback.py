@@ -2,13 +2,13 @@ import pytest
 from msgspec.structs import replace
 
 from cache_lookup.complaints import Complaints
+from llm_router.accounting.usage import UsageRecord
 from llm_router.cache_entries import CacheEntry
 from llm_router.errors import ConflictError, NotFoundError, StoreError
 from llm_router.feedback import EVICTING_COMPLAINTS, FLOOR_STEP, EntryChange, Feedback
 from llm_router.jobs import cancelled, failed, succeeded, usage_record
 from llm_router.models import CacheTier, Failure, FeedbackVerdict, Job, Target
 from llm_router.request_bodies import FeedbackRequest
-from llm_router.usage import UsageRecord
 from tests.builders import make_answer, make_entry, make_job
 from tests.fakes import NOW_MS, FakeCacheStore, FakeFeedbackStore, FakeJobStore, SettableClock
 

@@ -3,12 +3,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from llm_router.accounting.footprint import footprint, item_bytes, job_bytes, recording
+from llm_router.accounting.polling import seen_after
+from llm_router.accounting.quantities import QUANTITIES, Quantities
 from llm_router.adapters.job_items import put_job, put_usage
-from llm_router.footprint import footprint, item_bytes, job_bytes, recording
 from llm_router.jobs import answer_from_cache, feedback_record, succeeded, usage_record
 from llm_router.models import CacheTier, FeedbackVerdict, Job, Spent, WaitingFunction
-from llm_router.polling import seen_after
-from llm_router.quantities import QUANTITIES, Quantities
 from llm_router.stored_answers import Hit
 from tests.builders import COSTS, make_answer, make_entry, make_job, make_usage
 from tests.fakes import NOW_MS

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict
 
-from llm_router.box_hours import BoxHour
-from llm_router.full_cost import FullCost, full_cost, share
-from llm_router.platform_prices import PlatformPrice, PlatformPrices, platform_prices
-from llm_router.prices import PriceSource
-from llm_router.rollups import counters
+from llm_router.accounting.box_hours import BoxHour
+from llm_router.accounting.full_cost import FullCost, full_cost, share
+from llm_router.accounting.platform_prices import PlatformPrice, PlatformPrices, platform_prices
+from llm_router.accounting.prices import PriceSource
+from llm_router.accounting.rollups import counters
 from tests.builders import make_usage
 
 DAY = "2026-11-23"

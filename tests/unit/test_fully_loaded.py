@@ -7,10 +7,10 @@ from analytics.full_costs import LoadedReader
 from analytics.queries import ReportQuery
 from analytics.reading import Reader
 from analytics.reports import Reports
-from llm_router.box_hours import BoxMinute
-from llm_router.platform_prices import platform_prices
-from llm_router.prices import price_book
-from llm_router.rollups import usage_event
+from llm_router.accounting.box_hours import BoxMinute
+from llm_router.accounting.platform_prices import platform_prices
+from llm_router.accounting.prices import price_book
+from llm_router.accounting.rollups import usage_event
 from tests.builders import make_query, make_usage
 from tests.fakes import NOW_MS, FakeBoxHours, FakeRollupStore, SettableClock
 

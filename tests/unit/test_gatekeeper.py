@@ -5,9 +5,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authorize.gatekeeper import Gatekeeper
-from llm_router.callers import OPERATOR, Caller
+from llm_router.access.callers import OPERATOR, Caller
+from llm_router.access.keys import Limits, Role, record_of
 from llm_router.errors import StoreError
-from llm_router.keys import Limits, Role, record_of
 from tests.builders import make_key
 from tests.fakes import NOW_MS, FakeKeyStore, SettableClock
 

@@ -2,8 +2,8 @@ import msgspec
 import pytest
 
 from classify.grading import Grading
+from llm_router.access.callers import Caller
 from llm_router.arms import Arm
-from llm_router.callers import Caller
 from llm_router.classification import Classification, Complexity, Grader, RuleClassifier
 from llm_router.errors import InvalidRequestError
 from llm_router.request_bodies import ClassifyRequest

@@ -4,21 +4,21 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
-from llm_router.allowances import Allowances
-from llm_router.callers import Caller
+from llm_router.access.allowances import Allowances
+from llm_router.access.callers import Caller
+from llm_router.access.keys import Limits
+from llm_router.access.worst_case import LONGEST_ANSWER_MS, WorstCase
 from llm_router.classification import Classification, Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, InvalidRequestError, ModelUnavailableError, PromptTooLongError
 from llm_router.idempotency import KeyedRequests, body_sha256, key_of
 from llm_router.jobs import succeeded, usage_record
-from llm_router.keys import Limits
 from llm_router.models import Job, JobStatus, Source, Turn
 from llm_router.pipeline import Pipeline
 from llm_router.prompt import sha256_hex
 from llm_router.request_bodies import ChatRequest
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
-from llm_router.worst_case import LONGEST_ANSWER_MS, WorstCase
 from tests.builders import COSTS, TINY, make_answer, make_request
 from tests.fakes import (
     FakeAllowanceStore,

@@ -1,8 +1,10 @@
 import pytest
 
 from cache_lookup.inspection import Inspector
+from llm_router.access.callers import Caller
+from llm_router.accounting.rollups import usage_event
+from llm_router.accounting.usage import UsageRecord
 from llm_router.cache_responses import CacheUse
-from llm_router.callers import Caller
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -10,10 +12,8 @@ from llm_router.jobs import feedback_record, succeeded
 from llm_router.models import CacheBypass, CacheTier, FeedbackVerdict, Turn
 from llm_router.planning import Planner
 from llm_router.request_bodies import CacheQuestion
-from llm_router.rollups import usage_event
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
-from llm_router.usage import UsageRecord
 from tests.builders import TINY, make_answer, make_entry, make_job, make_usage
 from tests.fakes import (
     NOW_MS,

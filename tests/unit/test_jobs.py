@@ -3,6 +3,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from msgspec.structs import replace
 
+from llm_router.accounting.rollups import rollup_key
 from llm_router.errors import StoreError
 from llm_router.jobs import (
     answer_from_cache,
@@ -16,7 +17,6 @@ from llm_router.jobs import (
     utc_day,
 )
 from llm_router.models import CacheTier, Failure, FeedbackVerdict, Job, JobStatus
-from llm_router.rollups import rollup_key
 from llm_router.stored_answers import Hit
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_job
 from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeJobStore, SettableClock

@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from keys.registry import PAGE_KEYS, KeyRegistry
+from llm_router.access.key_bodies import KeyStatus, NewKeyRequest
+from llm_router.access.keys import KeyRecord, Limits, Role, has_key_shape, hash_of
 from llm_router.errors import ConflictError, InvalidRequestError, NotFoundError
-from llm_router.key_bodies import KeyStatus, NewKeyRequest
-from llm_router.keys import KeyRecord, Limits, Role, has_key_shape, hash_of
 from tests.fakes import NOW_MS, FakeKeyStore, SettableClock
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.callers import OPERATOR, Caller
-from llm_router.keys import (
+from llm_router.access.callers import OPERATOR, Caller
+from llm_router.access.keys import (
     ApiKey,
     KeyRecord,
     Limits,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.latencies import RELATIVE_ERROR, bucket, counts_up_to, percentile
+from llm_router.accounting.latencies import RELATIVE_ERROR, bucket, counts_up_to, percentile
 
 LATENCIES_MS = st.lists(st.integers(0, 1_000_000), min_size=1, max_size=60)
 

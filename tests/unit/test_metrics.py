@@ -6,12 +6,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from analytics.figures import Baselines
 from analytics.metrics import LATENCY_BOUNDS_S, Metrics
+from llm_router.accounting.prices import price_book
+from llm_router.accounting.rollups import usage_event
+from llm_router.accounting.usage import UsageRecord
 from llm_router.box import BoxSighting, BoxState, ResidentModel
 from llm_router.errors import StoreError
 from llm_router.models import CacheTier, JobStatus, QueueDepth
-from llm_router.prices import price_book
-from llm_router.rollups import usage_event
-from llm_router.usage import UsageRecord
 from tests.builders import TINY, make_usage
 from tests.fakes import NOW_MS, FakeRollupStore, FakeStatusStore, SettableClock
 

@@ -10,9 +10,9 @@ from llm_router.classification import Complexity
 from llm_router.errors import NotFoundError, UnknownModelError
 from llm_router.jobs import cancelled, failed, succeeded
 from llm_router.models import CacheBypass, CacheTier, Failure, Job, JobStatus, new_request_id
-from llm_router.openai_completions import completion_of, event_stream
-from llm_router.openai_errors import openai_error
-from llm_router.openai_responses import request_id_of_response, response_id, response_of
+from llm_router.openai.completions import completion_of, event_stream
+from llm_router.openai.errors import openai_error
+from llm_router.openai.responses import request_id_of_response, response_id, response_of
 from llm_router.routing import Router
 from llm_router.sampling import JsonSchema, ResponseFormat, Sampling
 from status.openai_models import found, listed

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from llm_router.classification import Complexity
 from llm_router.errors import InvalidRequestError, PromptTooLongError, RouterError, UnsupportedParameterError
 from llm_router.models import Turn
-from llm_router.openai_parameters import CHAT_COMPLETIONS, RESPONSES
-from llm_router.openai_requests import ChatCompletionBody, parse_chat_completion
-from llm_router.openai_response_requests import ResponseBody, parse_response
+from llm_router.openai.parameters import CHAT_COMPLETIONS, RESPONSES
+from llm_router.openai.requests import ChatCompletionBody, parse_chat_completion
+from llm_router.openai.response_requests import ResponseBody, parse_response
 from llm_router.request_bodies import MAX_MESSAGE_CHARS, ChatRequest
 from llm_router.sampling import ResponseFormat
 from llm_router.validation import parse_json

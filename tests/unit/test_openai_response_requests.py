@@ -4,8 +4,8 @@ import pytest
 
 from llm_router.errors import InvalidRequestError
 from llm_router.models import Turn
-from llm_router.openai_parameters import RESPONSES
-from llm_router.openai_response_requests import parse_response
+from llm_router.openai.parameters import RESPONSES
+from llm_router.openai.response_requests import parse_response
 from llm_router.request_bodies import ChatRequest
 from llm_router.sampling import JsonSchema, ResponseFormat
 

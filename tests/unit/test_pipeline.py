@@ -4,6 +4,7 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
+from llm_router.accounting.usage import UsageRecord
 from llm_router.arms import Arm, chosen, unit_of
 from llm_router.box import BoxSighting, BoxState, ResidentModel, answer_limit_tokens
 from llm_router.cache_entries import CacheEntry
@@ -25,7 +26,6 @@ from llm_router.requests import OVERDUE_MS
 from llm_router.routing import Router
 from llm_router.sampling import Sampling
 from llm_router.semantic_cache import SemanticCache
-from llm_router.usage import UsageRecord
 from tests.builders import COSTS, TINY, make_answer, make_entry, make_generation, make_request, make_runner
 from tests.fakes import (
     NOW_MS,

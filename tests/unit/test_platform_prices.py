@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from llm_router.platform_prices import PlatformPrice, PlatformPrices, platform_prices, problems
-from llm_router.prices import PriceSource
-from llm_router.quantities import QUANTITIES
+from llm_router.accounting.platform_prices import PlatformPrice, PlatformPrices, platform_prices, problems
+from llm_router.accounting.prices import PriceSource
+from llm_router.accounting.quantities import QUANTITIES
 
 DAY = "2026-11-23"
 

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-import llm_router.prices
+import llm_router.accounting.prices
+from llm_router.accounting.prices import ListPrice, PriceBook, PriceSource, price_book, problems
 from llm_router.costs import REPORTED_BASELINES
 from llm_router.errors import ConfigError
-from llm_router.prices import ListPrice, PriceBook, PriceSource, price_book, problems
 
 DAY = "2026-11-23"
-FILE = Path(llm_router.prices.__file__).with_name("prices.json")
+FILE = Path(llm_router.accounting.prices.__file__).with_name("prices.json")
 TOKENS = st.integers(0, 10_000_000)
 USAGES = st.tuples(TOKENS, TOKENS, st.integers(0, 100)).map(
     lambda drawn: (drawn[0], drawn[1], drawn[0] * drawn[2] // 100)

@@ -1,7 +1,7 @@
 import pytest
 
+from llm_router.accounting.box_hours import BoxMinute
 from llm_router.box import BoxSighting, BoxState, InstalledModel, ResidentModel
-from llm_router.box_hours import BoxMinute
 from llm_router.box_schedule import Schedule
 from llm_router.errors import ModelError, ModelUnavailableError
 from probe.app import look, minute

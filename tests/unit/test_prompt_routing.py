@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from llm_router.allowances import Allowances
-from llm_router.batches import Batch, PromptMessage, line_job_id
+from llm_router.access.allowances import Allowances
+from llm_router.access.keys import Limits
+from llm_router.access.worst_case import LONGEST_ANSWER_MS, WorstCase
+from llm_router.batching.batches import Batch, PromptMessage, line_job_id
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import StoreError
 from llm_router.jobs import succeeded, usage_record
-from llm_router.keys import Limits
 from llm_router.models import CacheTier, Job, JobStatus, Lane, Source
 from llm_router.pipeline import Pipeline
 from llm_router.request_bodies import MAX_MESSAGE_CHARS
 from llm_router.requests import OVERDUE_MS
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
-from llm_router.worst_case import LONGEST_ANSWER_MS, WorstCase
 from route_batch.routing import Outcome, Prompts, Received
 from tests.builders import COSTS, TINY, make_answer, make_entry
 from tests.fakes import (
@@ -39,7 +39,7 @@ from tests.fakes import (
 )
 
 if TYPE_CHECKING:
-    from llm_router.replies import Reply
+    from llm_router.batching.replies import Reply
 
 OPEN, OWN = "arn:aws:sqs:us-east-1:123456789012:PromptQueue", "arn:aws:sqs:us-east-1:123456789012:BatchQueue"
 BATCH = Batch(batch_id=f"batch_{'0' * 32}", tenant="acme", created_at_ms=NOW_MS)

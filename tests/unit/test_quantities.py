@@ -2,16 +2,16 @@ from itertools import count
 
 from msgspec.structs import replace
 
+from llm_router.accounting.quantities import QUANTITIES, Quantities
+from llm_router.accounting.tally import Tally
+from llm_router.accounting.usage import UsageRecord
 from llm_router.classification import Complexity, RuleClassifier
 from llm_router.conversations import Conversations
 from llm_router.errors import ModelUnavailableError, RouterError
 from llm_router.models import Generation, Job, JobStatus, Source, WaitingFunction
 from llm_router.pipeline import Pipeline
-from llm_router.quantities import QUANTITIES, Quantities
 from llm_router.routing import Router
 from llm_router.semantic_cache import SemanticCache
-from llm_router.tally import Tally
-from llm_router.usage import UsageRecord
 from tests.builders import COSTS, TINY, make_generation, make_request, make_runner
 from tests.fakes import (
     NOW_MS,

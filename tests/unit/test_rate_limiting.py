@@ -3,13 +3,13 @@
 import pytest
 from aws_lambda_powertools.event_handler import Response
 
+from llm_router.access.callers import OPERATOR, Caller
+from llm_router.access.keys import Limits
+from llm_router.access.limits import MINUTE_MS
+from llm_router.access.rate_limiting import Admission, RateLimiter, tokens_taken, tokens_wanted
 from llm_router.api import admit, create_api, respond
-from llm_router.callers import OPERATOR, Caller
 from llm_router.jobs import failed, succeeded
-from llm_router.keys import Limits
-from llm_router.limits import MINUTE_MS
 from llm_router.models import CacheTier, Failure, Job
-from llm_router.rate_limiting import Admission, RateLimiter, tokens_taken, tokens_wanted
 from tests.builders import Context, body_of, http_event, make_answer, make_job, make_request
 from tests.fakes import NOW_MS, FakeLimitStore, SettableClock
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from llm_router.accounting.recompute import Difference, Recomputation, Recomputed
+from llm_router.accounting.rollups import counters, rollup_key, row_keys, transactions, usage_event
+from llm_router.accounting.settled_days import RECORDED_DAYS, SETTLED_AFTER_MS, is_settled, last_settled_day
+from llm_router.accounting.usage import BatchKey, MonthKey, RowKey, UsageRecord
 from llm_router.adapters.dynamodb_rollups import DEDUPE_TTL_SECONDS, SLOT_TTL_SECONDS
 from llm_router.adapters.job_items import USAGE_TTL_SECONDS
 from llm_router.errors import InvalidRequestError, StoreError
 from llm_router.jobs import utc_day
-from llm_router.recompute import Difference, Recomputation, Recomputed
-from llm_router.rollups import counters, rollup_key, row_keys, transactions, usage_event
-from llm_router.settled_days import RECORDED_DAYS, SETTLED_AFTER_MS, is_settled, last_settled_day
-from llm_router.usage import BatchKey, MonthKey, RowKey, UsageRecord
 from tests.builders import make_usage
 from tests.fakes import FakeRollupStore, FakeUsageStore, SettableClock
 from tests.usage_stream import DAYS, FIRST_DAY_MS, direct_sum, generated_usage

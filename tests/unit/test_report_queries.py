@@ -1,8 +1,8 @@
 import pytest
 
 from analytics.queries import COSTS_PARAMETERS, ReportQuery, days_of, parse_query, period
+from llm_router.access.keys import Role
 from llm_router.errors import ForbiddenError, InvalidRequestError
-from llm_router.keys import Role
 from llm_router.report_responses import Period
 from tests.fakes import NOW_MS
 

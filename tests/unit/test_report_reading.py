@@ -11,10 +11,10 @@ from analytics.figures import Figures
 from analytics.periods import Part, parts, starts
 from analytics.queries import ReportQuery
 from analytics.reading import MAX_SHIFTED_DAYS, MAX_TENANTS, Reader
+from llm_router.access.keys import ALL_TENANTS
+from llm_router.accounting.rollups import counters, total, usage_event
+from llm_router.accounting.usage import UsageRecord
 from llm_router.errors import InvalidRequestError
-from llm_router.keys import ALL_TENANTS
-from llm_router.rollups import counters, total, usage_event
-from llm_router.usage import UsageRecord
 from tests.builders import make_query, usage_at
 from tests.fakes import FakeRollupStore, SettableClock
 

@@ -6,12 +6,12 @@ from analytics.figures import Baselines, Figures
 from analytics.full_costs import DESCRIPTION, LoadedReader
 from analytics.reading import Reader
 from analytics.reports import Reports
+from llm_router.accounting.platform_prices import platform_prices
+from llm_router.accounting.prices import ListPrice, PriceBook, price_book
+from llm_router.accounting.rollups import usage_event
+from llm_router.accounting.usage import Rollup, UsageRecord
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus
-from llm_router.platform_prices import platform_prices
-from llm_router.prices import ListPrice, PriceBook, price_book
 from llm_router.report_responses import CacheStatsResponse, CostRow, FullyLoaded, Period, SummaryResponse
-from llm_router.rollups import usage_event
-from llm_router.usage import Rollup, UsageRecord
 from tests.builders import TINY, make_query, make_usage, usage_at
 from tests.fakes import NOW_MS, FakeBoxHours, FakeRollupStore, SettableClock
 

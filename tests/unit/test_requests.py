@@ -1,11 +1,11 @@
 import pytest
 from msgspec.structs import replace
 
+from llm_router.accounting.usage import UsageRecord
 from llm_router.errors import NotFoundError
 from llm_router.jobs import cancelled, succeeded, usage_record
 from llm_router.models import Failure, Job, JobStatus, Spent
 from llm_router.requests import OVERDUE_MS, Requests
-from llm_router.usage import UsageRecord
 from tests.builders import make_answer, make_job
 from tests.fakes import JOB_LIFE_MS, NOW_MS, FakeJobStore, SettableClock
 

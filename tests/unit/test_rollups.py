@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from llm_router.latencies import LATENCY_BUCKET
+from llm_router.accounting.latencies import LATENCY_BUCKET
+from llm_router.accounting.rollups import counters, rollup_key, row_keys, slot_of, total
+from llm_router.accounting.usage import MonthKey, RollupKey
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
-from llm_router.rollups import counters, rollup_key, row_keys, slot_of, total
-from llm_router.usage import MonthKey, RollupKey
 from tests.builders import TINY, make_usage
 
 

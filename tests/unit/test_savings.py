@@ -12,12 +12,12 @@ from analytics.figures import Baselines
 from analytics.full_costs import LoadedReader
 from analytics.reading import Reader
 from analytics.reports import Reports
+from llm_router.accounting.platform_prices import platform_prices
+from llm_router.accounting.prices import ListPrice, price_book
+from llm_router.accounting.rollups import usage_event
+from llm_router.accounting.usage import UsageRecord
 from llm_router.models import CacheTier, JobStatus
-from llm_router.platform_prices import platform_prices
-from llm_router.prices import ListPrice, price_book
-from llm_router.rollups import usage_event
 from llm_router.savings_responses import AnswerSources, BaselineSavings, PriceUsed, SavingsReport
-from llm_router.usage import UsageRecord
 from tests.builders import make_query, make_usage
 from tests.fakes import FakeBoxHours, FakeRollupStore, SettableClock
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from infer.batch_lines import REST_MS, BatchLines, SecondLook
 from infer.scheduling import ANSWER_TIME_MS, OWN_TIME_MS, Scheduler
 from infer.spare_time import SpareTime
-from llm_router.batches import Batch, line_job_id
+from llm_router.batching.batches import Batch, line_job_id
 from llm_router.box import BoxState, ResidentModel
 from llm_router.errors import ModelUnavailableError, RouterError, StoreError
 from llm_router.inference import InferenceRunner

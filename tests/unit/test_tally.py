@@ -1,7 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
-from llm_router.quantities import Quantities
-from llm_router.tally import Tally, unmetered
+from llm_router.accounting.quantities import Quantities
+from llm_router.accounting.tally import Tally, unmetered
 
 MS = 1_000_000
 

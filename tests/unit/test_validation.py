@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from msgspec import Meta
 
+from llm_router.access.key_bodies import NewKeyRequest
 from llm_router.errors import InvalidRequestError
-from llm_router.key_bodies import NewKeyRequest
 from llm_router.models import FeedbackVerdict
 from llm_router.request_bodies import ConversationId, Message
 from llm_router.validation import in_words, parse_json

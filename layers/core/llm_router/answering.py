@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from llm_router.accounting.tally import Tally, unmetered
 from llm_router.costs import Costs
 from llm_router.errors import ModelError, ModelUnavailableError, StoreError
 from llm_router.fallback import is_cloud, successor
@@ -15,7 +16,6 @@ from llm_router.metering import Meter
 from llm_router.models import Answer, Failure, Generation, Job, Spent, Target
 from llm_router.ports import CacheStore, Clock, JobStore, LanguageModel
 from llm_router.stored_answers import Hit, exact_hit
-from llm_router.tally import Tally, unmetered
 from llm_router.work import LEASE_MS, CancelledError, EscalatedError, Work
 
 PROGRESS_EVERY_MS: Final = 1000

@@ -12,13 +12,14 @@ from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from llm_router import errors, jobs, openai_errors
-from llm_router.callers import Caller
+from llm_router import errors, jobs
+from llm_router.access.callers import Caller
+from llm_router.access.keys import ALL_TENANTS, Role, is_tenant
+from llm_router.access.rate_limiting import Admission, RateLimiter
 from llm_router.errors import InvalidRequestError, RouterError
-from llm_router.keys import ALL_TENANTS, Role, is_tenant
 from llm_router.models import Failure
 from llm_router.observability import logger
-from llm_router.rate_limiting import Admission, RateLimiter
+from llm_router.openai import errors as openai_errors
 from llm_router.responses import ErrorBody, ErrorDetail, PendingResponse
 from llm_router.validation import parse_json
 

@@ -10,6 +10,12 @@ import boto3
 import msgspec
 from botocore.config import Config
 
+from llm_router.access.allowances import Allowances
+from llm_router.access.limits import BudgetAlert
+from llm_router.access.rate_limiting import RateLimiter
+from llm_router.access.worst_case import WorstCase
+from llm_router.accounting.prices import price_book
+from llm_router.accounting.tally import Tally
 from llm_router.adapters.capacity import meter
 from llm_router.adapters.dynamodb_allowances import DynamoAllowanceStore
 from llm_router.adapters.dynamodb_batches import DynamoBatchStore
@@ -27,7 +33,6 @@ from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.adapters.dynamodb_usage import DynamoUsageStore
 from llm_router.adapters.secrets import Secret
 from llm_router.adapters.sqs import SqsInferenceQueue
-from llm_router.allowances import Allowances
 from llm_router.box_schedule import BoxSchedule
 from llm_router.breaker import Breaker, GuardedModel, SleepingBreaker
 from llm_router.classification import LearnedClassifier, RuleClassifier
@@ -37,13 +42,10 @@ from llm_router.errors import EmbeddingError, StoreError
 from llm_router.heartbeat import LeaseKeeper
 from llm_router.inference import InferenceRunner
 from llm_router.jobs import utc_day
-from llm_router.limits import BudgetAlert
 from llm_router.metering import BoxMeter, CloudMeter
 from llm_router.models import Lane, new_request_id
 from llm_router.observability import Metric, count, count_degraded, logger
 from llm_router.pipeline import Pipeline
-from llm_router.prices import price_book
-from llm_router.rate_limiting import RateLimiter
 from llm_router.remembering import RememberingEmbedder
 from llm_router.requests import Requests
 from llm_router.retrying import RetryingModel, RetryPolicy
@@ -63,10 +65,8 @@ from llm_router.settings import (
     memory_mb,
 )
 from llm_router.stored_answers import StoredAnswers
-from llm_router.tally import Tally
 from llm_router.unavailable import UnavailableEmbedder
 from llm_router.verification import PairVerifier
-from llm_router.worst_case import WorstCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,11 +77,11 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
+    from llm_router.accounting.prices import ListPrice
     from llm_router.adapters.ollama import OllamaClient
     from llm_router.metering import Meter
     from llm_router.models import Job
     from llm_router.ports import Classifier, Dispatch, Embedder, LanguageModel
-    from llm_router.prices import ListPrice
 
 _AWS_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
 PROBE_LEASE_MS = 900_000

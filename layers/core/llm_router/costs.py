@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from llm_router.prices import PriceBook, price_book
+from llm_router.accounting.prices import PriceBook, price_book
 
 NANO_USD_PER_USD: Final = 1_000_000_000
 _NS_PER_HOUR: Final = 3_600_000_000_000

@@ -6,14 +6,14 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from llm_router.accounting.footprint import footprint, recording
+from llm_router.accounting.quantities import Quantities
+from llm_router.accounting.usage import UsageRecord
 from llm_router.costs import Costs
 from llm_router.errors import NotFoundError
-from llm_router.footprint import footprint, recording
 from llm_router.models import Answer, Failure, FeedbackVerdict, Job, JobStatus, Lane, Spent
 from llm_router.ports import Clock, JobStore
-from llm_router.quantities import Quantities
 from llm_router.stored_answers import Hit
-from llm_router.usage import UsageRecord
 
 CANCELLED: Final = "cancelled"
 """Failure code of a request that ended at its caller's wish."""

@@ -5,10 +5,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from llm_router.accounting.prices import ListPrice
 from llm_router.box import CHARS_PER_TOKEN
 from llm_router.costs import Costs
 from llm_router.models import Generation, ModelCall, Spent
-from llm_router.prices import ListPrice
 
 
 class Meter(Protocol):

@@ -7,10 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from llm_router.access.limits import Reservation
+from llm_router.accounting.quantities import Quantities
 from llm_router.arms import DEFAULT_ARM, SHADOW_ARM
 from llm_router.classification.complexity import Complexity
-from llm_router.limits import Reservation
-from llm_router.quantities import Quantities
 from llm_router.sampling import Sampling
 
 DEFAULT_TENANT: Final = "default"

@@ -7,9 +7,11 @@ from functools import partial
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from llm_router.allowances import BUDGET, Allowances, LowBudgetError
+from llm_router.access.allowances import BUDGET, Allowances, LowBudgetError
+from llm_router.access.callers import OPERATOR, Caller
+from llm_router.accounting.quantities import Quantities
+from llm_router.accounting.tally import Tally, unmetered
 from llm_router.breaker import Breaker
-from llm_router.callers import OPERATOR, Caller
 from llm_router.conversations import Conversations
 from llm_router.costs import Costs
 from llm_router.errors import ConflictError, ModelUnavailableError, StoreError
@@ -19,13 +21,11 @@ from llm_router.models import Conversation, Delivery, Failure, Job, Lane, Source
 from llm_router.outlook import with_expectation
 from llm_router.planning import Planner, new_job
 from llm_router.ports import Classifier, Clock, Dispatch, JobStore, StatusStore
-from llm_router.quantities import Quantities
 from llm_router.request_bodies import ChatRequest
 from llm_router.requests import Requests
 from llm_router.routing import Router
 from llm_router.semantic_cache import Lookup, SemanticCache
 from llm_router.stored_answers import Hit
-from llm_router.tally import Tally, unmetered
 
 
 class Pipeline(Struct, frozen=True, kw_only=True):

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
-from llm_router.batches import Batch, LineError, LineResult, PromptMessage
+from llm_router.access.keys import ApiKey, KeyRecord, Limits
+from llm_router.access.limits import Balance, Minute, Reservation
+from llm_router.accounting.box_hours import BoxHour, BoxMinute
+from llm_router.accounting.usage import Rollup, RowKey, UsageEvent, UsageRecord
+from llm_router.batching.batches import Batch, LineError, LineResult, PromptMessage
+from llm_router.batching.input_files import InputFile
 from llm_router.box import BoxSighting, BoxState
-from llm_router.box_hours import BoxHour, BoxMinute
 from llm_router.cache_entries import CacheEntry, Candidate, Census
 from llm_router.classification import Classification
 from llm_router.estimates import Pace
 from llm_router.feedback import EntryChange, Feedback
-from llm_router.input_files import InputFile
-from llm_router.keys import ApiKey, KeyRecord, Limits
-from llm_router.limits import Balance, Minute, Reservation
 from llm_router.models import Conversation, Failure, Generation, Job, JobInLine, Lane, ModelCall
-from llm_router.usage import Rollup, RowKey, UsageEvent, UsageRecord
 
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""

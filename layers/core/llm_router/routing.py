@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llm_router.accounting.prices import price_book
 from llm_router.arms import DEFAULT_ARM, FORCED_ARM, Arm, chosen, repeated
 from llm_router.box import fits
 from llm_router.classification.complexity import Complexity
 from llm_router.errors import ConfigError, ForbiddenError, UnknownModelError
 from llm_router.fallback import CLOUD_PREFIX, is_cloud
-from llm_router.prices import price_book
 from llm_router.settings import RoutingSettings
 
 

@@ -8,7 +8,7 @@ that they write.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from llm_router.tally import Tally
+from llm_router.accounting.tally import Tally
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from botocore.exceptions import ClientError
 
+from llm_router.access.limits import Balance, Reservation
 from llm_router.adapters.dynamodb import from_item, is_condition_failure, store_errors
-from llm_router.limits import Balance, Reservation
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from llm_router.adapters.dynamodb import from_item, is_condition_failure, is_written, store_errors, to_item, transact
 from llm_router.adapters.job_items import job_of
-from llm_router.batches import BATCH_TTL_SECONDS, Batch, LineError, LineResult, line_job_id
+from llm_router.batching.batches import BATCH_TTL_SECONDS, Batch, LineError, LineResult, line_job_id
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.ports import Clock
 

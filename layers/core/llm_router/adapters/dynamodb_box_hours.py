@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from llm_router.accounting.box_hours import BoxHour, BoxMinute
 from llm_router.adapters.dynamodb import store_errors
 from llm_router.adapters.dynamodb_rollups import ROLLUP_TTL_SECONDS
-from llm_router.box_hours import BoxHour, BoxMinute
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from llm_router.access.keys import ALL_TENANTS
 from llm_router.adapters.cache_items import FIELDS, decimal, entry_of, evicting, key_of, pair_key, storing
 from llm_router.adapters.dynamodb import is_written, store_errors
 from llm_router.cache_entries import CacheEntry, Candidate, Census
-from llm_router.keys import ALL_TENANTS
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from llm_router.accounting.usage import UsageRecord
 from llm_router.adapters.cache_items import decimal, evicting, key_of, pair_key
 from llm_router.adapters.dynamodb import store_errors, to_item, transact
 from llm_router.adapters.job_items import put_usage
 from llm_router.feedback import EntryChange, Feedback
-from llm_router.usage import UsageRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from llm_router.accounting.usage import UsageRecord
 from llm_router.adapters.dynamodb import is_written, store_errors, to_item, transact
 from llm_router.adapters.dynamodb_transitions import DynamoTransitions
 from llm_router.adapters.job_items import (
@@ -16,7 +17,6 @@ from llm_router.adapters.job_items import (
 from llm_router.errors import ConflictError, StoreError
 from llm_router.models import Job, JobInLine, JobStatus, Lane
 from llm_router.ports import Clock
-from llm_router.usage import UsageRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

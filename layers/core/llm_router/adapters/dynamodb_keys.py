@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from llm_router.access.keys import ApiKey, KeyRecord
 from llm_router.adapters.dynamodb import from_item, store_errors, to_item, transact
 from llm_router.errors import NotFoundError
-from llm_router.keys import ApiKey, KeyRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

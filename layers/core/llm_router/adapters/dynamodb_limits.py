@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from llm_router.access.keys import Limits
+from llm_router.access.limits import MINUTE_MS, Minute
 from llm_router.adapters.dynamodb import from_item, is_condition_failure, is_written, store_errors
 from llm_router.errors import StoreError
-from llm_router.keys import Limits
-from llm_router.limits import MINUTE_MS, Minute
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from llm_router.accounting.rollups import by_row
+from llm_router.accounting.usage import AnyKey, BatchKey, BudgetKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent
 from llm_router.adapters.dynamodb import refused, store_errors, to_item
 from llm_router.adapters.dynamodb_allowances import BUDGET_TTL_SECONDS, budget_item
 from llm_router.ports import Clock
-from llm_router.rollups import by_row
-from llm_router.usage import AnyKey, BatchKey, BudgetKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from llm_router.accounting.usage import UsageRecord
 from llm_router.adapters.dynamodb import from_item, store_errors
 from llm_router.errors import StoreError
-from llm_router.usage import UsageRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

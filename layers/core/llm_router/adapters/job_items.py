@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from llm_router.accounting.usage import UsageRecord
 from llm_router.adapters.dynamodb import from_item, to_item
-from llm_router.batches import BATCH_TTL_SECONDS
+from llm_router.batching.batches import BATCH_TTL_SECONDS
 from llm_router.errors import RequestTooLargeError
 from llm_router.jobs import utc_day
 from llm_router.models import Answer, Failure, Job, JobInLine, JobStatus, Lane, Spent
-from llm_router.usage import UsageRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef

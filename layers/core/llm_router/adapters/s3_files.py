@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from llm_router.batching.input_files import InputFile
 from llm_router.errors import ConflictError, NotFoundError, StoreError
-from llm_router.input_files import InputFile
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from llm_router.batching.input_files import InputOrder
 from llm_router.errors import StoreError
-from llm_router.input_files import InputOrder
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

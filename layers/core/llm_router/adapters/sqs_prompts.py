@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from llm_router.batches import PromptMessage
+from llm_router.batching.batches import PromptMessage
+from llm_router.batching.replies import Reply
 from llm_router.errors import StoreError
-from llm_router.replies import Reply
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from llm_router.quantities import Quantities
+from llm_router.accounting.quantities import Quantities
 
 _NS_PER_MS = 1_000_000
 

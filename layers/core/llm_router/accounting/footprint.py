@@ -18,11 +18,11 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from llm_router.accounting.polling import seen_after
+from llm_router.accounting.quantities import Quantities
+from llm_router.accounting.rollups import row_keys
+from llm_router.accounting.usage import UsageRecord
 from llm_router.models import Job
-from llm_router.polling import seen_after
-from llm_router.quantities import Quantities
-from llm_router.rollups import row_keys
-from llm_router.usage import UsageRecord
 
 _WRITE_BYTES: Final = 1024
 _READ_BYTES: Final = 4096

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from llm_router.batches import LineError
+from llm_router.batching.batches import LineError
 from llm_router.errors import InvalidRequestError
 from llm_router.responses import ChatResponse
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from llm_router.prices import PriceSource, is_day, of_sources
-from llm_router.quantities import QUANTITIES
+from llm_router.accounting.prices import PriceSource, is_day, of_sources
+from llm_router.accounting.quantities import QUANTITIES
 
 
 class PlatformPrice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

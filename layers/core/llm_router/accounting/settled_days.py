@@ -4,9 +4,9 @@ from calendar import monthrange
 from datetime import UTC, datetime
 from typing import Final
 
+from llm_router.accounting.prices import is_day
 from llm_router.errors import InvalidRequestError
 from llm_router.jobs import utc_day
-from llm_router.prices import is_day
 
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS

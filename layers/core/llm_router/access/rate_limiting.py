@@ -5,11 +5,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from llm_router.access.callers import Caller
+from llm_router.access.keys import Limits
+from llm_router.access.limits import Minute
 from llm_router.box import LONGEST_ANSWER_TOKENS
-from llm_router.callers import Caller
 from llm_router.errors import RateLimitedError, StoreError
-from llm_router.keys import Limits
-from llm_router.limits import Minute
 from llm_router.metering import estimated_tokens
 from llm_router.models import Job
 from llm_router.ports import Clock, LimitStore

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from llm_router.errors import InvalidRequestError, PromptTooLongError, UnsupportedParameterError
 from llm_router.models import Turn
-from llm_router.openai_parameters import Harmless, refuse_unsupported
+from llm_router.openai.parameters import Harmless, refuse_unsupported
 from llm_router.request_bodies import MAX_MESSAGE_CHARS
 
 INSTRUCTING: Final = ("system", "developer")

@@ -7,7 +7,7 @@ import msgspec
 
 from llm_router.errors import NotFoundError, PromptTooLongError
 from llm_router.models import Answer, Job, JobStatus, is_request_id
-from llm_router.openai_response_objects import (
+from llm_router.openai.response_objects import (
     FailureCode,
     IncompleteDetails,
     InputTokensDetails,

@@ -13,15 +13,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llm_router.access.callers import Caller
+from llm_router.access.keys import LowBudgetPolicy
+from llm_router.access.limits import Balance, BudgetAlert, Reservation
+from llm_router.access.worst_case import WorstCase
 from llm_router.arms import FORCED_ARM
-from llm_router.callers import Caller
 from llm_router.errors import BudgetExceededError, NotFoundError, RateLimitedError, StoreError
 from llm_router.jobs import utc_day
-from llm_router.keys import LowBudgetPolicy
-from llm_router.limits import Balance, BudgetAlert, Reservation
 from llm_router.models import Job, Lane
 from llm_router.ports import AllowanceStore, Clock
-from llm_router.worst_case import WorstCase
 
 BUDGET: Final = "budget"
 """What an answer had to do without that a cheaper model gave."""

@@ -14,8 +14,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from llm_router.box_hours import BoxHour
-from llm_router.platform_prices import PlatformPrices
+from llm_router.accounting.box_hours import BoxHour
+from llm_router.accounting.platform_prices import PlatformPrices
 
 WHOLE: Final = Fraction(1)
 _ITEMS: Final = {

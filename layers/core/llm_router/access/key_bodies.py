@@ -6,7 +6,7 @@ from typing import Annotated, Final, Self
 
 from msgspec import Meta, Struct
 
-from llm_router.keys import ApiKey, KeyRecord, Limits, Role, Tenant
+from llm_router.access.keys import ApiKey, KeyRecord, Limits, Role, Tenant
 
 LONGEST_GRACE_SECONDS: Final = 30 * 24 * 3600
 LONGEST_LIFE_SECONDS: Final = 10 * 366 * 24 * 3600

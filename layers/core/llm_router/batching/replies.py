@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from llm_router.batches import LineError
+from llm_router.batching.batches import LineError
 from llm_router.costs import usd
 from llm_router.errors import InvalidRequestError
 from llm_router.models import Job

@@ -6,11 +6,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from llm_router.accounting.rollups import by_row, total, usage_event
+from llm_router.accounting.settled_days import check_recorded, days_of_month, is_settled
+from llm_router.accounting.usage import AnyKey, MonthKey, RollupKey, RowKey, UsageRecord
 from llm_router.errors import InvalidRequestError
 from llm_router.ports import Clock, RollupStore, UsageStore
-from llm_router.rollups import by_row, total, usage_event
-from llm_router.settled_days import check_recorded, days_of_month, is_settled
-from llm_router.usage import AnyKey, MonthKey, RollupKey, RowKey, UsageRecord
 
 _SHOWN: Final = 200
 _MONTH_READINGS: Final = 3

@@ -6,8 +6,8 @@ from typing import Any, Final, Self
 import msgspec
 from msgspec import Struct
 
+from llm_router.access.keys import ApiKey, Limits, Role, is_tenant
 from llm_router.errors import ForbiddenError
-from llm_router.keys import ApiKey, Limits, Role, is_tenant
 from llm_router.models import DEFAULT_TENANT
 
 TENANT_CLAIM: Final = "tenant"

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from llm_router.box import answer_limit_tokens, context_tokens
 from llm_router.models import Answer, Job
-from llm_router.openai_completion_objects import (
+from llm_router.openai.completion_objects import (
     ChatCompletion,
     ChatCompletionChunk,
     ChunkChoice,

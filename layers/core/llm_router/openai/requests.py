@@ -6,8 +6,8 @@ from msgspec import Meta, Struct
 
 from llm_router.classification.complexity import Complexity
 from llm_router.errors import InvalidRequestError
-from llm_router.openai_messages import Message, exchange, without_unsupported
-from llm_router.openai_parameters import CHAT_COMPLETIONS, refuse_unsupported
+from llm_router.openai.messages import Message, exchange, without_unsupported
+from llm_router.openai.parameters import CHAT_COMPLETIONS, refuse_unsupported
 from llm_router.request_bodies import ChatRequest, MaxTokens, Metadata, ModelName, Temperature
 from llm_router.sampling import Penalty, ResponseFormat, Seed, StopSequence, StopSequences, TopP
 from llm_router.validation import converted

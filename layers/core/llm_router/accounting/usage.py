@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from llm_router.access.limits import Reservation
+from llm_router.accounting.quantities import Quantities
 from llm_router.arms import DEFAULT_ARM
 from llm_router.classification.complexity import Complexity
-from llm_router.limits import Reservation
 from llm_router.models import CacheTier, FeedbackVerdict, JobStatus, Source
-from llm_router.quantities import Quantities
 
 
 class UsageRecord(Quantities, frozen=True, kw_only=True, omit_defaults=False):

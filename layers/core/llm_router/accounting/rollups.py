@@ -10,12 +10,22 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from llm_router import latencies
+from llm_router.accounting import latencies
+from llm_router.accounting.quantities import QUANTITIES
+from llm_router.accounting.usage import (
+    AnyKey,
+    BatchKey,
+    BudgetKey,
+    MonthKey,
+    Rollup,
+    RollupKey,
+    RowKey,
+    UsageEvent,
+    UsageRecord,
+)
 from llm_router.arms import SHADOW_ARM
 from llm_router.models import JobStatus
 from llm_router.ports import TRANSACTION_ACTIONS, RollupStore
-from llm_router.quantities import QUANTITIES
-from llm_router.usage import AnyKey, BatchKey, BudgetKey, MonthKey, Rollup, RollupKey, RowKey, UsageEvent, UsageRecord
 
 REFUSED: Final = "refused_"
 """Begins the names of the counters of refused candidates; the reason follows."""

@@ -6,9 +6,9 @@ import msgspec
 from msgspec import Struct
 
 from llm_router.errors import InvalidRequestError
-from llm_router.openai_messages import Message, exchange, without_unsupported
-from llm_router.openai_parameters import RESPONSES, TEXT, refuse_unsupported
-from llm_router.openai_requests import Messages, Model, named_model
+from llm_router.openai.messages import Message, exchange, without_unsupported
+from llm_router.openai.parameters import RESPONSES, TEXT, refuse_unsupported
+from llm_router.openai.requests import Messages, Model, named_model
 from llm_router.request_bodies import ChatRequest, MaxTokens, Metadata, SystemPrompt, Temperature
 from llm_router.request_bodies import Message as Question
 from llm_router.sampling import JsonSchema, ResponseFormat, SchemaDescription, SchemaName, TopP

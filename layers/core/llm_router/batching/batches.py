@@ -11,9 +11,9 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from llm_router.callers import Caller
+from llm_router.access.callers import Caller
+from llm_router.access.keys import Limits, Tenant
 from llm_router.errors import InvalidRequestError
-from llm_router.keys import Limits, Tenant
 from llm_router.models import Delivery, Job
 from llm_router.prompt import sha256_hex
 from llm_router.request_bodies import ChatRequest

@@ -1,0 +1,1 @@
+"""Counts what was used and what it cost: records, rollups, prices, latencies."""

@@ -1,0 +1,1 @@
+"""Prompts that nobody waits for: batches, their files, and replies to queues."""
