@@ -15,6 +15,7 @@ from infra.local.resources import Route, StreamEvent
 from infra.local.template import load_template
 from llm_router import bootstrap
 from llm_router.adapters.job_items import SET_ASIDE_TTL_SECONDS
+from llm_router.requests import OVERDUE_MS
 from llm_router.settings import Settings
 from submit_batch.submission import FILE_DUE_MS, LINES_DUE_MS
 from submit_batch.wiring import MAX_RECEIVES as MAX_FILE_RECEIVES
@@ -258,6 +259,12 @@ def test_last_delivery_of_a_job(name: str, receives: int) -> None:
 
     assert receives == queue["RedrivePolicy"]["maxReceiveCount"]
     assert SET_ASIDE_TTL_SECONDS == dead_letters["MessageRetentionPeriod"]
+
+
+@pytest.mark.parametrize("name", ["PromptQueue", "BatchQueue"])
+def test_prompts_come_again_when_their_jobs_are_overdue(name: str) -> None:
+    """A prompt whose router died before it sent the job on comes again late enough for the job to be dispatched."""
+    assert QUEUES[name]["VisibilityTimeout"] * 1000 >= 2 * OVERDUE_MS
 
 
 def test_last_delivery_of_a_file() -> None:
