@@ -1,5 +1,6 @@
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,20 @@ class Router:
         return self.twin.client("dynamodb").scan(TableName=self.twin.tables[table], Select="COUNT")["Count"]
 
 
+@contextmanager
+def stack(folder: Path, settings: Mapping[str, str] | None = None, **options: Any) -> Iterator[Router]:
+    """Run the stack as template.yaml declares it, its log in `folder`; `options` are those of `Twin`."""
+    with (
+        (folder / "functions.log").open("w") as log,
+        OllamaStandIn() as box,
+        Twin(
+            TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url, **(settings or {})}, log=log, **options
+        ) as twin,
+        keyed_client(twin) as http,
+    ):
+        yield Router(twin, http, box)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _logs_repeat_nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Look through what the functions of every stack have logged: no prompt, no answer and no key is in it."""
@@ -89,11 +104,5 @@ def logs(folders: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Router]:
     """The stack as template.yaml declares it, shared by the tests of a module."""
-    log = (tmp_path_factory.mktemp("twin") / "functions.log").open("w")
-    with (
-        log,
-        OllamaStandIn() as box,
-        Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url}, log=log) as twin,
-        keyed_client(twin) as http,
-    ):
-        yield Router(twin, http, box)
+    with stack(tmp_path_factory.mktemp("twin")) as router:
+        yield router

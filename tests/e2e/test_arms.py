@@ -6,12 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.local.ollama_stand_in import OllamaStandIn
-from infra.local.twin import Twin
 from llm_router.arms import Arm, chosen, unit_of
 from llm_router.classification import Complexity
-from tests.e2e.conftest import TEMPLATE, Router
-from tests.keyed import keyed_client
+from tests.e2e.conftest import Router, stack
 
 TINY, LLAMA = "ollama/tinyllama", "ollama/llama3.2"
 ARMS = (
@@ -27,13 +24,8 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Router]:
     arms = json.dumps(
         [{"tier": arm.tier, "arm": arm.arm, "weight": arm.weight, "model": arm.model} for arm in ARMS],
     )
-    with (
-        (tmp_path_factory.mktemp("twin") / "functions.log").open("w") as log,
-        OllamaStandIn() as box,
-        Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url, "ROUTING_ARMS": arms}, log=log) as twin,
-        keyed_client(twin) as http,
-    ):
-        yield Router(twin, http, box)
+    with stack(tmp_path_factory.mktemp("twin"), {"ROUTING_ARMS": arms}) as router:
+        yield router
 
 
 def test_arms(router: Router) -> None:

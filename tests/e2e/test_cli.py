@@ -12,10 +12,7 @@ from typing import Any
 import pytest
 
 from infra.local.dev_key import add_key
-from infra.local.ollama_stand_in import OllamaStandIn
-from infra.local.twin import Twin
-from tests.e2e.conftest import TEMPLATE, Router
-from tests.keyed import keyed_client
+from tests.e2e.conftest import TEMPLATE, Router, stack
 
 ROOT = TEMPLATE.parent
 LINES = 50
@@ -26,15 +23,8 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="module")
 def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Router]:
     """A stack whose gateway asks about a key each time."""
-    with (
-        (tmp_path_factory.mktemp("twin") / "functions.log").open("w") as log,
-        OllamaStandIn() as box,
-        Twin(
-            TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url}, authorizer_ttl_seconds=0, log=log
-        ) as twin,
-        keyed_client(twin) as http,
-    ):
-        yield Router(twin, http, box)
+    with stack(tmp_path_factory.mktemp("twin"), authorizer_ttl_seconds=0) as router:
+        yield router
 
 
 @pytest.fixture(scope="module")

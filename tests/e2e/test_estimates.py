@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 
 from infra.local.ollama_exchange import Behaviour
-from infra.local.ollama_stand_in import OllamaStandIn
-from infra.local.twin import Twin
 from llm_router.adapters.dynamodb_status import DynamoStatusStore
 from llm_router.estimates import Pace
 from tests.builders import TINY
-from tests.e2e.conftest import TEMPLATE, Router
-from tests.keyed import keyed_client
+from tests.e2e.conftest import Router, stack
 
 SLOW = Pace(model=TINY, prompt_tokens_per_second=100, output_tokens_per_second=0.5, output_tokens=100)
 """Over three minutes for an answer: longer than anybody may wait."""
@@ -23,14 +20,8 @@ DEADLINE_S = 90
 @pytest.fixture
 def router(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Router]:
     """A stack of its own for each test, so that the box is unknown at first; a parameter gives it other settings."""
-    settings: dict[str, str] = getattr(request, "param", {})
-    with (
-        (tmp_path / "functions.log").open("w") as log,
-        OllamaStandIn() as box,
-        Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url, **settings}, log=log) as twin,
-        keyed_client(twin) as http,
-    ):
-        yield Router(twin, http, box)
+    with stack(tmp_path, getattr(request, "param", {})) as router:
+        yield router
 
 
 def statuses(router: Router) -> DynamoStatusStore:

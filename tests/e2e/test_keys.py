@@ -7,12 +7,10 @@ import httpx
 import pytest
 
 from infra.local.dev_key import bearer
-from infra.local.ollama_stand_in import OllamaStandIn
 from infra.local.resources import Route
-from infra.local.twin import Twin
 from llm_router.access.keys import Role
 from status.operations import OPERATIONS
-from tests.e2e.conftest import TEMPLATE, Router
+from tests.e2e.conftest import Router, stack
 from tests.keyed import keyed_client
 
 ADMIN_ROUTES = (
@@ -34,15 +32,8 @@ ADMIN_ROUTES = (
 @pytest.fixture(scope="module")
 def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Router]:
     """A stack whose gateway asks about a key each time, so that nobody has to wait a minute."""
-    with (
-        (tmp_path_factory.mktemp("twin") / "functions.log").open("w") as log,
-        OllamaStandIn() as box,
-        Twin(
-            TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url}, authorizer_ttl_seconds=0, log=log
-        ) as twin,
-        keyed_client(twin) as http,
-    ):
-        yield Router(twin, http, box)
+    with stack(tmp_path_factory.mktemp("twin"), authorizer_ttl_seconds=0) as router:
+        yield router
 
 
 def models_for(router: Router, headers: dict[str, str]) -> httpx.Response:

@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 
 from infra.local.ollama_exchange import Behaviour
-from infra.local.ollama_stand_in import OllamaStandIn
-from infra.local.twin import Twin
-from tests.e2e.conftest import TEMPLATE, Router
-from tests.keyed import keyed_client
+from tests.e2e.conftest import Router, stack
 
 TINY, LLAMA = "ollama/tinyllama", "ollama/llama3.2"
 LIMIT = 3
@@ -20,14 +17,8 @@ LIMIT = 3
 @pytest.fixture
 def router(tmp_path: Path) -> Iterator[Router]:
     """A stack of its own for each test, whose simple questions a larger model gets to see, too."""
-    settings = {"SHADOW_MODEL": LLAMA, "SHADOW_DAILY_LIMIT": str(LIMIT)}
-    with (
-        (tmp_path / "functions.log").open("w") as log,
-        OllamaStandIn() as box,
-        Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url} | settings, log=log) as twin,
-        keyed_client(twin) as http,
-    ):
-        yield Router(twin, http, box)
+    with stack(tmp_path, {"SHADOW_MODEL": LLAMA, "SHADOW_DAILY_LIMIT": str(LIMIT)}) as router:
+        yield router
 
 
 def rows(router: Router, table: str) -> dict[str, dict[str, Any]]:

@@ -7,23 +7,15 @@ from pathlib import Path
 import pytest
 
 from infra.local.ollama_exchange import Behaviour
-from infra.local.ollama_stand_in import OllamaStandIn
-from infra.local.twin import Twin
-from tests.e2e.conftest import TEMPLATE, Router
-from tests.keyed import keyed_client
+from tests.e2e.conftest import Router, stack
 from tests.soak import soak
 
 
 @pytest.fixture
 def router(tmp_path: Path) -> Iterator[Router]:
     """A stack of its own for each test, so that everything in its tables is the test's."""
-    with (
-        (tmp_path / "functions.log").open("w") as log,
-        OllamaStandIn() as box,
-        Twin(TEMPLATE, environment_overrides={"OLLAMA_BASE_URL": box.base_url}, max_environments=6, log=log) as twin,
-        keyed_client(twin) as http,
-    ):
-        yield Router(twin, http, box)
+    with stack(tmp_path, max_environments=6) as router:
+        yield router
 
 
 def test_two_hundred_equal_requests_cause_one_generation(router: Router) -> None:
